@@ -1,0 +1,54 @@
+//! Work split among threads so that the result does not depend on how many there are.
+//!
+//! The rule of the whole crate: an output value is computed by one task, in one order; where a sum must be split, it is split into
+//! pieces whose number depends on the data's size alone, and the pieces are added from first to last.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+/// Elements a task works on in a memory-bound loop: 64 KiB of `f32`, which stays in the second-level cache.
+pub const CHUNK: usize = 16 * 1024;
+
+/// Calls `f(start, part)` for consecutive parts of `data` of `size` elements (the last may be shorter), in parallel.
+///
+/// `start` is the index of the part's first element. A size of zero counts as one.
+pub fn for_each_chunk<T: Send>(data: &mut [T], size: usize, f: impl Fn(usize, &mut [T]) + Send + Sync) {
+    let size = size.max(1);
+    if data.len() <= size {
+        if !data.is_empty() {
+            f(0, data);
+        }
+        return;
+    }
+    data.par_chunks_mut(size).enumerate().for_each(|(i, part)| f(i * size, part));
+}
+
+/// Calls `f` for consecutive ranges of `size` indices of `0..n`, in parallel; the results come back in order.
+pub fn map_ranges<R: Send>(n: usize, size: usize, f: impl Fn(Range<usize>) -> R + Send + Sync) -> Vec<R> {
+    let size = size.max(1);
+    let pieces = n.div_ceil(size);
+    let range = |i: usize| i * size..((i + 1) * size).min(n);
+    if pieces <= 1 {
+        return (0..pieces).map(|i| f(range(i))).collect();
+    }
+    (0..pieces).into_par_iter().map(|i| f(range(i))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_element_is_visited_once_with_its_index() {
+        for (n, size) in [(0, 4), (1, 4), (4, 4), (9, 4), (10, 0)] {
+            let mut data = vec![0usize; n];
+            for_each_chunk(&mut data, size, |start, part| {
+                part.iter_mut().enumerate().for_each(|(i, v)| *v += start + i + 1);
+            });
+            assert_eq!(data, (1..=n).collect::<Vec<_>>());
+            let seen: Vec<usize> = map_ranges(n, size, |r| r.collect::<Vec<_>>()).concat();
+            assert_eq!(seen, (0..n).collect::<Vec<_>>());
+        }
+    }
+}
