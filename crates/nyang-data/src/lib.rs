@@ -1,1 +1,36 @@
-//! x
+//! Data for NyangTorch: from samples to batches, seeded and the same for any number of threads.
+//!
+//! - [`Dataset`] is the trait to implement for data of your own; [`InMemory`] and [`Digits`] are ready.
+//! - [`Split`] makes [`Parts`] (train, valid, test): stratified, disjoint, and the same for the same seed.
+//! - [`Normalize`] is fitted on the training part; [`Augment`] varies its images.
+//! - [`Loader`] makes batches in an order that depends on (seed, epoch) only, with worker threads if asked.
+#![doc = include_str!("../README.md")]
+
+mod augment;
+mod batch;
+mod dataset;
+mod digits;
+mod error;
+mod fetch;
+mod in_memory;
+mod loader;
+mod normalize;
+mod parts;
+mod source;
+mod split;
+mod subset;
+mod workers;
+
+pub use augment::{Augment, Shift};
+pub use batch::Batch;
+pub use dataset::{Dataset, Sample};
+pub use digits::Digits;
+pub use error::{Error, Result};
+pub use in_memory::InMemory;
+pub use loader::{LastBatch, Loader};
+pub use normalize::Normalize;
+pub use parts::{Part, Parts, Report};
+pub use source::Source;
+pub use split::Split;
+pub use subset::Subset;
+pub use workers::Epoch;

@@ -1,0 +1,77 @@
+//! A batch: what a model is given at once.
+
+use nyang_tensor::{Targets, Tensor};
+
+use crate::{Error, Result, Sample, Source};
+
+/// N samples in one tensor, and what is known about each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// The images, `[N, C, H, W]`.
+    pub images: Tensor<f32>,
+    /// What the model should answer: one class index a sample.
+    pub targets: Targets,
+    /// The index of each sample in the loader's dataset.
+    pub indices: Vec<usize>,
+    /// Where each sample came from.
+    pub sources: Vec<Source>,
+}
+
+impl Batch {
+    /// A batch of these samples with their indices.
+    ///
+    /// # Errors
+    /// [`Error::Mixed`] for images of different shapes, with the names of two; [`Error::Empty`] for no samples.
+    pub fn new(samples: Vec<(usize, Sample)>) -> Result<Self> {
+        let Some((_, first)) = samples.first() else { return Err(Error::Empty { op: "Batch" }) };
+        if let Some((_, other)) = samples.iter().find(|(_, s)| s.image.shape() != first.image.shape()) {
+            let shapes = Box::new([*first.image.shape(), *other.image.shape()]);
+            return Err(Error::Mixed { first: first.source.clone(), other: other.source.clone(), shapes });
+        }
+        let (mut images, mut labels) = (Vec::with_capacity(samples.len()), Vec::with_capacity(samples.len()));
+        let (mut indices, mut sources) = (Vec::with_capacity(samples.len()), Vec::with_capacity(samples.len()));
+        for (index, sample) in samples {
+            images.push(sample.image);
+            labels.push(sample.label);
+            indices.push(index);
+            sources.push(sample.source);
+        }
+        Ok(Batch { images: Tensor::stack(&images)?, targets: Targets::Classes(labels), indices, sources })
+    }
+
+    /// The number of samples.
+    pub fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    /// Whether there are no samples: never so for a batch from a loader.
+    pub fn is_empty(&self) -> bool {
+        self.indices.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(index: usize, side: usize) -> (usize, Sample) {
+        let image = Tensor::full([1, side, side], index as f32).unwrap();
+        (index, Sample { image, label: index % 3, source: Source::item("set", index) })
+    }
+
+    #[test]
+    fn a_batch_keeps_samples_labels_and_names_together() {
+        let batch = Batch::new(vec![sample(5, 2), sample(4, 2)]).unwrap();
+        assert_eq!(batch.images.dims(), [2, 1, 2, 2]);
+        assert_eq!(batch.images.to_vec(), [5.0, 5.0, 5.0, 5.0, 4.0, 4.0, 4.0, 4.0]);
+        assert_eq!((batch.targets.classes().unwrap(), &batch.indices[..], batch.len()), (vec![2, 1], [5, 4].as_slice(), 2));
+        assert_eq!(batch.sources[1].to_string(), "set #4");
+    }
+
+    #[test]
+    fn images_of_two_shapes_are_an_error_that_names_both() {
+        let error = Batch::new(vec![sample(7, 2), sample(8, 2), sample(9, 3)]).unwrap_err().to_string();
+        assert!(error.contains("set #7 is [1, 2, 2], set #9 is [1, 3, 3]"), "{error}");
+        assert!(matches!(Batch::new(vec![]), Err(Error::Empty { .. })));
+    }
+}

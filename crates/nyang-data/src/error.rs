@@ -1,0 +1,172 @@
+//! What can go wrong with data, with the sample's name wherever one sample is to blame.
+
+use nyang_tensor::Shape;
+
+use crate::{Part, Source};
+
+/// A result whose error is this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Every way in which data can fail.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An argument that no data could make right.
+    #[error("{op}: {name} = {value} is not valid: {why}")]
+    Argument {
+        /// The operation that was asked for.
+        op: &'static str,
+        /// The argument's name.
+        name: &'static str,
+        /// The argument's value.
+        value: String,
+        /// What would be valid.
+        why: &'static str,
+    },
+    /// There is nothing to work on.
+    #[error("{op} needs at least one sample, the dataset has none")]
+    Empty {
+        /// The operation that was asked for.
+        op: &'static str,
+    },
+    /// An index that the dataset does not have.
+    #[error("there is no sample {index}: the dataset has {len}")]
+    Index {
+        /// The index asked for.
+        index: usize,
+        /// The number of samples.
+        len: usize,
+    },
+    /// Not as many labels as images.
+    #[error("InMemory expects one label an image, got {images} images and {labels} labels")]
+    Count {
+        /// The number of images.
+        images: usize,
+        /// The number of labels.
+        labels: usize,
+    },
+    /// A list of classes without a class.
+    #[error("a dataset needs at least one class, its list of classes is empty")]
+    NoClasses,
+    /// Two classes of one name.
+    #[error("classes {first} and {second} are both named {name:?}; every class needs a name of its own")]
+    DuplicateClass {
+        /// The name.
+        name: String,
+        /// The index of the first class of that name.
+        first: usize,
+        /// The index of the second one.
+        second: usize,
+    },
+    /// A label that is no class.
+    #[error("{sample}: label {label} is no class; there are {classes}, so labels run from 0 to {}", classes.saturating_sub(1))]
+    Label {
+        /// The sample.
+        sample: Source,
+        /// Its label as it was given.
+        label: String,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// An image that is not `[C, H, W]` with at least one value.
+    #[error("{sample}: an image is [C, H, W] with no size 0, got {got}")]
+    Image {
+        /// The sample.
+        sample: Source,
+        /// Its image's shape.
+        got: Shape,
+    },
+    /// An image with a value that is NaN or infinite.
+    #[error("{sample}: the image holds a value that is NaN or infinite")]
+    NonFinite {
+        /// The sample.
+        sample: Source,
+    },
+    /// Two images that cannot lie in one batch.
+    #[error("the images of a batch must have one shape: {first} is {}, {other} is {}; resize or crop them", shapes[0], shapes[1])]
+    Mixed {
+        /// The batch's first sample.
+        first: Source,
+        /// The first sample that differs.
+        other: Source,
+        /// The shapes of the two images.
+        shapes: Box<[Shape; 2]>,
+    },
+    /// A part of a split that was asked for and would have no samples.
+    #[error(
+        "Split: the {part} part would be empty: {ratio} of {samples} samples in {classes} classes; give it a larger ratio, or 0 if it is not wanted"
+    )]
+    EmptyPart {
+        /// The part.
+        part: Part,
+        /// Its ratio.
+        ratio: f64,
+        /// The number of samples in the whole dataset.
+        samples: usize,
+        /// The number of classes that have samples.
+        classes: usize,
+    },
+    /// A sample that could not be read or changed.
+    #[error("{sample}: {cause}")]
+    Sample {
+        /// The sample.
+        sample: Source,
+        /// What happened to it.
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Code that reads or augments a sample panicked.
+    #[error("{sample}: the code that reads or augments it panicked: {message}")]
+    Panic {
+        /// The sample.
+        sample: Source,
+        /// The panic's message.
+        message: String,
+    },
+    /// The system gave no thread for loading.
+    #[error("Loader: the system gave no thread for worker {worker}: {cause}; ask for fewer workers")]
+    Thread {
+        /// The worker's number.
+        worker: usize,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// A loading thread ended before its batch was made.
+    #[error("Loader: the worker that makes batch {batch} is gone")]
+    Lost {
+        /// The batch's position in the epoch.
+        batch: usize,
+    },
+    /// An operation on tensors failed.
+    #[error(transparent)]
+    Tensor(#[from] nyang_tensor::Error),
+}
+
+impl Error {
+    /// Builds [`Error::Argument`].
+    pub fn argument(op: &'static str, name: &'static str, value: impl ToString, why: &'static str) -> Self {
+        Error::Argument { op, name, value: value.to_string(), why }
+    }
+
+    /// Builds [`Error::Sample`]: how a dataset of your own says which sample could not be read, and why.
+    pub fn sample(sample: Source, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Error::Sample { sample, cause: cause.into() }
+    }
+
+    /// The sample that is to blame, where one is.
+    pub fn blames(&self) -> Option<&Source> {
+        match self {
+            Error::Label { sample, .. }
+            | Error::Image { sample, .. }
+            | Error::NonFinite { sample }
+            | Error::Sample { sample, .. }
+            | Error::Panic { sample, .. } => Some(sample),
+            Error::Mixed { other, .. } => Some(other),
+            _ => None,
+        }
+    }
+
+    /// This error with the sample's name, unless it has one.
+    pub(crate) fn of(self, sample: Source) -> Self {
+        if self.blames().is_some() { self } else { Error::sample(sample, self) }
+    }
+}

@@ -1,0 +1,362 @@
+//! The loader: from a dataset to batches, in an order that depends on (seed, epoch) only.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use nyang_tensor::Rng;
+
+use crate::dataset::check_classes;
+use crate::{Augment, Dataset, Epoch, Error, Normalize, Result};
+
+/// The most worker threads a loader takes.
+const MOST_WORKERS: usize = 256;
+
+/// What the shuffle's random numbers are for, in their key beside seed and epoch.
+const PURPOSE: u64 = u64::from_le_bytes(*b"shuffle\0");
+
+/// What happens to the samples left over when the batch size does not divide their number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LastBatch {
+    /// They are a short batch of their own.
+    #[default]
+    Keep,
+    /// They are left out of this epoch. Shuffled, it is others in the next.
+    Drop,
+    /// They join the batch before them, which is then longer, so that batch normalisation never sees a batch of one. If there is none
+    /// before them they are a batch of their own.
+    Merge,
+}
+
+/// Makes batches of a dataset's samples, epoch by epoch.
+///
+/// ```
+/// use nyang_data::{Dataset, Digits, Loader, Normalize, Shift, Split};
+///
+/// let parts = Digits::load()?.split(Split::stratified(0.6, 0.2, 0.2).seed(42))?;
+/// let normalize = Normalize::fit(&parts.train)?;
+/// let train = Loader::new(parts.train).batch_size(64).shuffle(42).augment(Shift::new(1)).normalize(normalize);
+/// for batch in train.epoch(0) {
+///     let batch = batch?;
+///     assert_eq!(batch.images.dims()[1..], [1, 8, 8]);
+///     assert_eq!(batch.targets.len(), batch.indices.len());
+/// }
+/// assert_eq!((train.samples(), train.len()), (1078, 17));
+/// # Ok::<(), nyang_data::Error>(())
+/// ```
+///
+/// Each sample is read, augmented, stacked with the others and then normalised. The order of the samples depends on (seed, epoch), what
+/// an augmentation does to one on (seed, epoch, index), and neither on the workers or on what was loaded before: any epoch can be
+/// begun at any batch, and its bits are the same.
+///
+/// Cloning copies handles. Nothing is read and nothing can fail before [`Loader::epoch`].
+#[derive(Clone)]
+pub struct Loader {
+    dataset: Arc<dyn Dataset>,
+    batch_size: usize,
+    last: LastBatch,
+    shuffle: bool,
+    seed: u64,
+    augment: Option<Arc<dyn Augment>>,
+    normalize: Option<Normalize>,
+    workers: usize,
+}
+
+/// Setting it up.
+impl Loader {
+    /// Batches of 32 in the dataset's order, made on the calling thread.
+    pub fn new(dataset: impl Dataset + 'static) -> Self {
+        Loader {
+            dataset: Arc::new(dataset),
+            batch_size: 32,
+            last: LastBatch::Keep,
+            shuffle: false,
+            seed: 0,
+            augment: None,
+            normalize: None,
+            workers: 0,
+        }
+    }
+
+    /// How many samples a batch has; at least 1.
+    pub fn batch_size(mut self, samples: usize) -> Self {
+        self.batch_size = samples;
+        self
+    }
+
+    /// A new order each epoch, drawn from (seed, epoch). The seed is the augmentation's too.
+    pub fn shuffle(mut self, seed: u64) -> Self {
+        self.shuffle = true;
+        self.seed(seed)
+    }
+
+    /// The seed of the shuffle and of the augmentation, 0 unless it is given.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// What happens to the samples left over when the batch size does not divide their number.
+    pub fn last_batch(mut self, last: LastBatch) -> Self {
+        self.last = last;
+        self
+    }
+
+    /// Changes each image at random, anew each epoch. For training only.
+    pub fn augment(mut self, augment: impl Augment + 'static) -> Self {
+        self.augment = Some(Arc::new(augment));
+        self
+    }
+
+    /// Standardises the images, after the augmentation. Fit it on the training part and give it to every loader.
+    pub fn normalize(mut self, normalize: Normalize) -> Self {
+        self.normalize = Some(normalize);
+        self
+    }
+
+    /// How many threads make batches ahead of time; 0, the default, makes each on the calling thread when it is asked for.
+    ///
+    /// The batches are the same for any number. A worker holds at most three batches at a time.
+    pub fn workers(mut self, threads: usize) -> Self {
+        self.workers = threads;
+        self
+    }
+}
+
+/// Using it.
+impl Loader {
+    /// Whether batches can be made at all. [`Loader::epoch`] asks this first; a program may want to know earlier.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a batch size of 0, more than 256 workers, or a batch size that with [`LastBatch::Drop`] drops everything;
+    /// [`Error::Empty`] for no samples; [`Error::NoClasses`], [`Error::DuplicateClass`].
+    pub fn check(&self) -> Result<()> {
+        let bad = |name, value, why| Err(Error::argument("Loader", name, value, why));
+        if self.batch_size == 0 {
+            return bad("batch_size", 0, "a batch has at least one sample");
+        }
+        if self.workers > MOST_WORKERS {
+            return bad("workers", self.workers, "at most 256 threads; as many as the machine has cores is plenty");
+        }
+        if self.dataset.is_empty() {
+            return Err(Error::Empty { op: "Loader" });
+        }
+        if self.is_empty() {
+            return bad("batch_size", self.batch_size, "LastBatch::Drop would drop every sample; take a smaller batch or LastBatch::Keep");
+        }
+        check_classes(self.dataset.classes())
+    }
+
+    /// The batches of this epoch.
+    pub fn epoch(&self, epoch: u64) -> Epoch {
+        self.epoch_from(epoch, 0)
+    }
+
+    /// The batches of this epoch from position `batch` on: the very batches that [`Loader::epoch`] gives after so many others. The ones
+    /// before are not read.
+    pub fn epoch_from(&self, epoch: u64, batch: usize) -> Epoch {
+        Epoch::start(self, epoch, batch)
+    }
+
+    /// The order of the dataset's samples in this epoch.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] if there is no memory for that many indices.
+    pub fn order(&self, epoch: u64) -> Result<Vec<usize>> {
+        let (n, mut order) = (self.dataset.len(), Vec::new());
+        let bytes = n.saturating_mul(size_of::<usize>());
+        order.try_reserve_exact(n).map_err(|_| nyang_tensor::Error::Memory { bytes })?;
+        order.extend(0..n);
+        if self.shuffle {
+            Rng::keyed([self.seed, PURPOSE, epoch, 0]).shuffle(&mut order);
+        }
+        Ok(order)
+    }
+
+    /// The number of batches in an epoch.
+    pub fn len(&self) -> usize {
+        let n = self.dataset.len();
+        match self.last {
+            _ if n == 0 || self.batch_size == 0 => 0,
+            LastBatch::Keep => n.div_ceil(self.batch_size),
+            LastBatch::Drop => n / self.batch_size,
+            LastBatch::Merge => (n / self.batch_size).max(1),
+        }
+    }
+
+    /// Whether an epoch has no batches, which [`Loader::check`] calls an error.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number of samples in an epoch: all of them, but for those that [`LastBatch::Drop`] leaves out.
+    pub fn samples(&self) -> usize {
+        (0..self.len()).next_back().map_or(0, |last| self.range(last).end)
+    }
+
+    /// The names of the classes.
+    pub fn classes(&self) -> &[String] {
+        self.dataset.classes()
+    }
+
+    /// The dataset that the samples come from.
+    pub fn dataset(&self) -> &dyn Dataset {
+        &*self.dataset
+    }
+
+    /// What standardises the images, if anything does.
+    pub fn normalization(&self) -> Option<&Normalize> {
+        self.normalize.as_ref()
+    }
+
+    pub(crate) fn augmentation(&self) -> Option<&dyn Augment> {
+        self.augment.as_deref()
+    }
+
+    pub(crate) fn seed_value(&self) -> u64 {
+        self.seed
+    }
+
+    pub(crate) fn worker_count(&self) -> usize {
+        self.workers
+    }
+
+    /// Which positions of the order make up the batch at position `batch`, which is below [`Loader::len`].
+    pub(crate) fn range(&self, batch: usize) -> Range<usize> {
+        let (n, start) = (self.dataset.len(), batch.saturating_mul(self.batch_size));
+        let rest = batch.saturating_add(1) == self.len() && self.last != LastBatch::Drop;
+        start..if rest { n } else { start.saturating_add(self.batch_size).min(n) }
+    }
+}
+
+impl fmt::Debug for Loader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loader")
+            .field("samples", &self.dataset.len())
+            .field("batch_size", &self.batch_size)
+            .field("last", &self.last)
+            .field("shuffle", &self.shuffle)
+            .field("seed", &self.seed)
+            .field("normalize", &self.normalize)
+            .field("workers", &self.workers)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Batch, InMemory, Sample, Shift};
+    use nyang_tensor::{Rng, Tensor};
+
+    fn numbered(n: usize) -> InMemory {
+        let images = Tensor::from_fn([n, 1, 3, 3], |i| i as f32).unwrap();
+        InMemory::new(images, (0..n).map(|i| i % 3).collect(), ["a", "b", "c"]).unwrap()
+    }
+
+    fn sizes(loader: &Loader) -> Vec<usize> {
+        loader.epoch(0).map(|batch| batch.unwrap().len()).collect()
+    }
+
+    #[test]
+    fn the_last_batch_is_kept_dropped_or_merged() {
+        let cases: [(usize, usize, LastBatch, &[usize]); 9] = [
+            (10, 4, LastBatch::Keep, &[4, 4, 2]),
+            (10, 4, LastBatch::Drop, &[4, 4]),
+            (10, 4, LastBatch::Merge, &[4, 6]),
+            (8, 4, LastBatch::Merge, &[4, 4]),
+            (9, 4, LastBatch::Merge, &[4, 5]),
+            (3, 4, LastBatch::Merge, &[3]),
+            (3, usize::MAX, LastBatch::Keep, &[3]),
+            (2, 1, LastBatch::Drop, &[1, 1]),
+            (4, 4, LastBatch::Drop, &[4]),
+        ];
+        for (n, size, last, expected) in cases {
+            let loader = Loader::new(numbered(n)).batch_size(size).last_batch(last);
+            assert_eq!(sizes(&loader), expected, "{n} in batches of {size}, {last:?}");
+            assert_eq!((loader.len(), loader.samples()), (expected.len(), expected.iter().sum()));
+        }
+    }
+
+    /// The numbers are ChaCha8's, the shuffle Fisher and Yates's with Lemire's bounded numbers, redone in Python.
+    #[test]
+    fn the_order_of_an_epoch_means_the_same_next_year() {
+        let loader = Loader::new(numbered(12)).shuffle(42);
+        assert_eq!(loader.order(0).unwrap(), [10, 8, 9, 11, 1, 5, 3, 2, 7, 0, 6, 4]);
+        assert_eq!(loader.order(1).unwrap(), [11, 3, 7, 0, 6, 10, 5, 1, 9, 4, 2, 8]);
+        assert_eq!(loader.order(7).unwrap(), [3, 10, 5, 4, 0, 9, 11, 8, 7, 1, 6, 2]);
+        assert_eq!(Loader::new(numbered(4)).order(7).unwrap(), [0, 1, 2, 3]);
+    }
+
+    /// As above: −1 and 1 are the first two numbers below 3, less 1, of the key (42, "augment", 3, 5).
+    #[test]
+    fn an_augmentation_is_keyed_by_seed_epoch_and_index() {
+        let image_5 = |loader: Loader| {
+            let batches = loader.augment(Shift::new(1)).epoch(3).map(Result::unwrap).collect::<Vec<_>>();
+            let (batch, at) = batches.iter().find_map(|b| Some((b, b.indices.iter().position(|&i| i == 5)?))).unwrap();
+            batch.images.select(0, at).unwrap().to_vec()
+        };
+        // 45 46 47      0 48 49      up 1, right 1
+        // 48 49 50  →   0 51 52
+        // 51 52 53      0  0  0
+        let expected = [0.0, 48.0, 49.0, 0.0, 51.0, 52.0, 0.0, 0.0, 0.0];
+        assert_eq!(image_5(Loader::new(numbered(9)).seed(42)), expected);
+        assert_eq!(image_5(Loader::new(numbered(20)).shuffle(42).batch_size(3).workers(2)), expected);
+    }
+
+    #[test]
+    fn normalisation_comes_after_the_augmentation() {
+        let normalize = Normalize::new([1.0], [2.0]).unwrap();
+        let times_ten = |image: Tensor, _: &mut Rng| Ok(image.scale(10.0)?);
+        let batch = Loader::new(numbered(2)).augment(times_ten).normalize(normalize).epoch(0).next().unwrap().unwrap();
+        assert_eq!(batch.images.get(&[1, 0, 0, 0]), Some((10.0 * 9.0 - 1.0) / 2.0));
+    }
+
+    #[test]
+    fn an_epoch_goes_on_where_it_stopped() {
+        let loader = Loader::new(numbered(20)).batch_size(3).shuffle(1).augment(Shift::new(1));
+        let whole: Vec<Batch> = loader.epoch(2).map(Result::unwrap).collect();
+        for workers in [0, 2] {
+            let mut begun = loader.epoch(2);
+            begun.by_ref().take(3).for_each(drop);
+            let rest: Vec<Batch> = loader.clone().workers(workers).epoch_from(2, begun.position()).map(Result::unwrap).collect();
+            assert_eq!(rest, whole[3..]);
+            assert_eq!(loader.epoch_from(2, 7).len() + loader.epoch_from(2, usize::MAX).len(), 0);
+        }
+    }
+
+    struct Sized(usize, Vec<String>);
+    impl Dataset for Sized {
+        fn len(&self) -> usize {
+            self.0
+        }
+        fn classes(&self) -> &[String] {
+            &self.1
+        }
+        fn get(&self, index: usize) -> Result<Sample> {
+            Ok(Sample { image: Tensor::zeros([1, 1, 1])?, label: 0, source: self.source(index) })
+        }
+    }
+
+    #[test]
+    fn loaders_that_can_make_no_batch_say_why_once() {
+        let sized = |n, classes: &[&str]| Loader::new(Sized(n, classes.iter().map(|c| c.to_string()).collect()));
+        let cases = [
+            (sized(3, &["a"]).batch_size(0), "batch_size = 0 is not valid"),
+            (sized(3, &["a"]).workers(257), "workers = 257 is not valid: at most 256"),
+            (sized(3, &["a"]).workers(usize::MAX), "at most 256"),
+            (sized(0, &["a"]), "Loader needs at least one sample"),
+            (sized(3, &["a"]).batch_size(4).last_batch(LastBatch::Drop), "would drop every sample"),
+            (sized(3, &[]), "list of classes is empty"),
+            (sized(3, &["a", "a"]), "both named \"a\""),
+            (sized(usize::MAX, &["a"]).shuffle(1), "bytes of memory cannot be had"),
+        ];
+        for (loader, said) in cases {
+            let mut epoch = loader.epoch(0);
+            assert_eq!(epoch.len(), 1);
+            let error = epoch.next().unwrap().unwrap_err().to_string();
+            assert!(error.contains(said), "{error:?} does not say {said:?}");
+            assert!(epoch.next().is_none());
+        }
+    }
+}
