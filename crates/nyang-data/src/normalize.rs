@@ -119,20 +119,18 @@ struct Moments {
 impl Moments {
     const NONE: Moments = Moments { n: 0.0, mean: 0.0, squares: 0.0 };
 
-    /// In two passes, because Σx² − n·mean² cancels where the mean is large; from the first value on, so that a constant is exact.
+    /// In two passes, because Σx² − n·mean² cancels where the mean is large. A constant is exact: f64 sums equal f32 values without loss.
     fn of(values: &[f32]) -> Self {
-        let (n, first) = (values.len() as f64, f64::from(values.first().copied().unwrap_or(0.0)));
-        let mean = first + values.iter().map(|&x| f64::from(x) - first).sum::<f64>() / n.max(1.0);
+        let n = values.len() as f64;
+        let mean = values.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
         Moments { n, mean, squares: values.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum() }
     }
 
-    /// Of both together (Chan, Golub & LeVeque 1983).
+    /// Of both together (Chan, Golub & LeVeque 1983); at most one may be [`Moments::NONE`].
     fn and(self, other: Self) -> Self {
         let (n, d) = (self.n + other.n, other.mean - self.mean);
-        if self.n == 0.0 {
-            return other;
-        }
-        Moments { n, mean: self.mean + d * other.n / n, squares: self.squares + other.squares + d * d * self.n * other.n / n }
+        let mean = self.mean + d * (other.n / n);
+        Moments { n, mean, squares: self.squares + other.squares + d * d * (self.n * (other.n / n)) }
     }
 
     /// Of each channel of a sample's image, which must have that many.

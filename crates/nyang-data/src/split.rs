@@ -132,7 +132,7 @@ fn by_label(labels: &[usize], classes: usize) -> Vec<Vec<usize>> {
 fn share(n: usize, ratios: [f64; 3], behind: &mut [f64; 3]) -> [usize; 3] {
     let exact = |ratio: f64| {
         let q = ratio * n as f64;
-        // 0.29 · 100 is 28.999999999999996
+        // 0.07 · 100 is 7.000000000000001: no share of an eighth sample
         if (q - q.round()).abs() <= 8.0 * f64::EPSILON * n as f64 { q.round() } else { q }
     };
     let quotas = ratios.map(exact);
@@ -174,6 +174,8 @@ mod tests {
     fn shares_that_come_out_even_are_exact() {
         assert_eq!(counts(&[10, 20, 100], [0.6, 0.2, 0.2]), [[6, 2, 2], [12, 4, 4], [60, 20, 20]]);
         assert_eq!(counts(&[100, 200], [0.29, 0.7, 0.01]), [[29, 70, 1], [58, 140, 2]]); // 0.29 · 100 < 29 in f64
+        // 0.07 · 100 > 7 in f64: still no eighth, although valid is behind after q = 2.79, 0.42, 2.79
+        assert_eq!(counts(&[6, 100], [0.465, 0.07, 0.465]), [[3, 0, 3], [47, 7, 46]]);
         assert_eq!(counts(&[7, 1], [1.0, 0.0, 0.0]), [[7, 0, 0], [1, 0, 0]]);
     }
 

@@ -290,6 +290,16 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_that_is_told_to_stop_reads_no_further_sample() {
+        let set = faulty(Fault::Fails);
+        let read = set.read.clone();
+        let mut epoch = Loader::new(set).epoch(0);
+        epoch.work.stopped.store(true, Ordering::Relaxed);
+        assert!(matches!(epoch.next(), Some(Err(Error::Lost { batch: 0 }))));
+        assert_eq!(read.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
     fn a_worker_that_is_gone_is_an_error_and_not_a_hang() {
         struct Nameless(Vec<String>);
         impl Dataset for Nameless {
