@@ -2,5 +2,59 @@
 //!
 //! A kernel is a pure function of tensors and a geometry: it checks its arguments, then computes. Beside each fast kernel stands its
 //! twin in plain loops, which says in the fewest words what is computed; tests compare the two over many geometries.
+//!
+//! Images are `[N, C, H, W]` with any strides. A kernel brings them to channels-last memory, which costs nothing where they lie so
+//! already, and returns channels-last images: then the C values of a pixel are neighbours, and the innermost loop runs over them.
 
+pub mod conv2d;
 pub mod gemm;
+mod window;
+
+pub use window::Window;
+
+use rayon::prelude::*;
+
+use crate::buffer::Buffer;
+use crate::{Element, Error, Result, Shape, Tensor};
+
+/// `[N, C, H, W]`, or the error that this is none.
+fn image_dims(op: &'static str, shape: &Shape) -> Result<[usize; 4]> {
+    <[usize; 4]>::try_from(shape.dims()).map_err(|_| Error::shape(op, "images [N, C, H, W]", *shape))
+}
+
+/// The values of a tensor that was brought to a dense memory order, in that order.
+fn values<T: Element>(dense: &Tensor<T>) -> &[T] {
+    debug_assert!(dense.memory().is_some(), "only for tensors without gaps");
+    dense.memory().unwrap_or_default()
+}
+
+/// Calls `f(scratch, start, part)` for consecutive parts of `data` of `size` elements (the last may be shorter), in parallel, as
+/// [`for_each_chunk`](crate::parallel::for_each_chunk) does; `scratch` is stale memory for `scratch` values that `f` may use as it likes.
+fn for_each_chunk_with<T: Element>(
+    data: &mut [T],
+    size: usize,
+    scratch: usize,
+    f: impl Fn(&mut [T], usize, &mut [T]) + Send + Sync,
+) -> Result<()> {
+    let size = size.max(1);
+    if data.len() <= size {
+        if !data.is_empty() {
+            f(&mut Buffer::stale(scratch)?, 0, data);
+        }
+        return Ok(());
+    }
+    // One block a thread passes through our hands first, so that the pool holds enough from the first step on, however the
+    // tasks fall among the threads, and too little memory is found out before any work is done.
+    let threads = rayon::current_num_threads().min(data.len().div_ceil(size));
+    drop((0..threads).map(|_| Buffer::<T>::stale(scratch)).collect::<Result<Vec<_>>>()?);
+    data.par_chunks_mut(size).enumerate().try_for_each_init(
+        || Buffer::stale(scratch),
+        |scratch, (i, part)| match scratch {
+            Ok(scratch) => {
+                f(scratch, i * size, part);
+                Ok(())
+            }
+            Err(error) => Err(error.clone()),
+        },
+    )
+}
