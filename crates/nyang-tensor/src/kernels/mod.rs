@@ -6,8 +6,11 @@
 //! Images are `[N, C, H, W]` with any strides. A kernel brings them to channels-last memory, which costs nothing where they lie so
 //! already, and returns channels-last images: then the C values of a pixel are neighbours, and the innermost loop runs over them.
 
+pub mod avg_pool2d;
+pub mod channels;
 pub mod conv2d;
 pub mod gemm;
+pub mod max_pool2d;
 mod window;
 
 pub use window::Window;
@@ -20,6 +23,11 @@ use crate::{Element, Error, Result, Shape, Tensor};
 /// `[N, C, H, W]`, or the error that this is none.
 fn image_dims(op: &'static str, shape: &Shape) -> Result<[usize; 4]> {
     <[usize; 4]>::try_from(shape.dims()).map_err(|_| Error::shape(op, "images [N, C, H, W]", *shape))
+}
+
+/// That `dy` has the shape of the output whose gradient it is.
+fn require_shape<T: Element>(op: &'static str, output: Shape, dy: &Tensor<T>) -> Result<()> {
+    if *dy.shape() == output { Ok(()) } else { Err(Error::shape(op, format!("dy of shape {output}"), *dy.shape())) }
 }
 
 /// The values of a tensor that was brought to a dense memory order, in that order.

@@ -84,12 +84,12 @@ impl Window {
             }
         }
         let mut size = [0; 2];
-        for axis in 0..2 {
+        for (axis, size) in size.iter_mut().enumerate() {
             let cells = self.dilation[axis].checked_mul(self.kernel[axis] - 1).and_then(|n| n.checked_add(1));
             let Some(cells) = cells.filter(|&n| isize::try_from(n).is_ok()) else {
                 return Err(Error::argument(op, "dilation", format!("{:?}", self.dilation), "makes a window that no machine can address"));
             };
-            size[axis] = cells;
+            *size = cells;
         }
         Ok(size)
     }

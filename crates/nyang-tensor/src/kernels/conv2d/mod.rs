@@ -19,12 +19,11 @@ mod plain;
 pub use plain::{conv2d_grad_input_plain, conv2d_grad_weight_plain, conv2d_plain};
 
 use super::gemm::{Into, Matrix, gemm};
-use super::{Window, for_each_chunk_with, image_dims, values};
+use super::{Window, for_each_chunk_with, image_dims, require_shape, values};
 use crate::buffer::Buffer;
 use crate::parallel::for_each_chunk;
 use crate::{Element, Error, Result, Shape, Tensor};
 use patches::{Block, Plan, TILE};
-use plain::same_shape;
 
 /// Pieces that a sum over the batch's pixels is cut into: as many tasks, and as many partial sums, whatever the number of threads.
 const PIECES: usize = 8;
@@ -136,7 +135,7 @@ fn by_column<T: Element>(plan: &Plan, weight: &Tensor<T>) -> Result<Buffer<T>> {
 /// Those of [`conv2d_out_shape`]; [`Error::Shape`] for a dy that has not the shape of the output.
 pub fn conv2d_grad_input<T: Element>(dy: &Tensor<T>, weight: &Tensor<T>, input: &Shape, g: &Conv2dGeometry) -> Result<Tensor<T>> {
     let plan = Plan::new(input, weight.shape(), g)?;
-    same_shape("conv2d_grad_input", plan.output.into(), dy)?;
+    require_shape("conv2d_grad_input", plan.output.into(), dy)?;
     let ([_, c, ..], [_, o, ..]) = (plan.input, plan.output);
     let dy = dy.channels_last()?;
     let dy = values(&dy);
@@ -189,7 +188,7 @@ pub fn conv2d_grad_input<T: Element>(dy: &Tensor<T>, weight: &Tensor<T>, input: 
 /// Those of [`conv2d_out_shape`]; [`Error::Shape`] for a dy that has not the shape of the output.
 pub fn conv2d_grad_weight<T: Element>(dy: &Tensor<T>, x: &Tensor<T>, g: &Conv2dGeometry, dw: &mut Tensor<T>) -> Result<()> {
     let plan = Plan::new(x.shape(), dw.shape(), g)?;
-    same_shape("conv2d_grad_weight", plan.output.into(), dy)?;
+    require_shape("conv2d_grad_weight", plan.output.into(), dy)?;
     if dw.is_empty() || dy.is_empty() {
         return Ok(());
     }

@@ -4,8 +4,8 @@
 //! dx += w · dy and dw += x · dy. So the three passes below are one list, read three times.
 
 use super::{Conv2dGeometry, conv2d_out_shape};
-use crate::kernels::Window;
-use crate::{Element, Error, Result, Shape, Tensor};
+use crate::kernels::{Window, require_shape};
+use crate::{Element, Result, Shape, Tensor};
 
 /// Calls `f(y, w, x)` with the row-major positions of the three factors of every product of the convolution.
 fn for_each_product(x: &Shape, weight: &Shape, g: &Conv2dGeometry, mut f: impl FnMut(usize, usize, usize)) -> Result<Shape> {
@@ -39,7 +39,7 @@ fn cells(rows: usize, columns: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..rows).flat_map(move |i| (0..columns).map(move |j| (i, j)))
 }
 
-/// The twin of [`conv2d`](super::conv2d): y[n, o, oh, ow] = b[o] + Σ w[o, c, kh, kw] · x[n, c, h, w].
+/// The twin of [`conv2d`](super::conv2d): `y[n, o, oh, ow] = b[o] + Σ w[o, c, kh, kw] · x[n, c, h, w]`.
 ///
 /// # Errors
 /// As [`conv2d`](super::conv2d).
@@ -54,31 +54,26 @@ pub fn conv2d_plain<T: Element>(x: &Tensor<T>, weight: &Tensor<T>, bias: Option<
     }
 }
 
-/// The twin of [`conv2d_grad_input`](super::conv2d_grad_input): dx[n, c, h, w] = Σ w[o, c, kh, kw] · dy[n, o, oh, ow].
+/// The twin of [`conv2d_grad_input`](super::conv2d_grad_input): `dx[n, c, h, w] = Σ w[o, c, kh, kw] · dy[n, o, oh, ow]`.
 ///
 /// # Errors
 /// As [`conv2d_grad_input`](super::conv2d_grad_input).
 pub fn conv2d_grad_input_plain<T: Element>(dy: &Tensor<T>, weight: &Tensor<T>, input: &Shape, g: &Conv2dGeometry) -> Result<Tensor<T>> {
-    same_shape("conv2d_grad_input", conv2d_out_shape(input, weight.shape(), g)?, dy)?;
+    require_shape("conv2d_grad_input", conv2d_out_shape(input, weight.shape(), g)?, dy)?;
     let (d, w) = (dy.to_vec(), weight.to_vec());
     let mut dx = vec![T::ZERO; input.len()];
     for_each_product(input, weight.shape(), g, |iy, iw, ix| dx[ix] += w[iw] * d[iy])?;
     Tensor::from_vec(input, dx)
 }
 
-/// The twin of [`conv2d_grad_weight`](super::conv2d_grad_weight): dw[o, c, kh, kw] += Σ x[n, c, h, w] · dy[n, o, oh, ow].
+/// The twin of [`conv2d_grad_weight`](super::conv2d_grad_weight): `dw[o, c, kh, kw] += Σ x[n, c, h, w] · dy[n, o, oh, ow]`.
 ///
 /// # Errors
 /// As [`conv2d_grad_weight`](super::conv2d_grad_weight).
 pub fn conv2d_grad_weight_plain<T: Element>(dy: &Tensor<T>, x: &Tensor<T>, g: &Conv2dGeometry, dw: &mut Tensor<T>) -> Result<()> {
-    same_shape("conv2d_grad_weight", conv2d_out_shape(x.shape(), dw.shape(), g)?, dy)?;
+    require_shape("conv2d_grad_weight", conv2d_out_shape(x.shape(), dw.shape(), g)?, dy)?;
     let (d, a, shape) = (dy.to_vec(), x.to_vec(), *dw.shape());
     let sum = dw.as_mut_slice()?;
     for_each_product(x.shape(), &shape, g, |iy, iw, ix| sum[iw] += a[ix] * d[iy])?;
     Ok(())
-}
-
-/// That `dy` has the shape of the convolution's output.
-pub(super) fn same_shape<T: Element>(op: &'static str, out: Shape, dy: &Tensor<T>) -> Result<()> {
-    if *dy.shape() == out { Ok(()) } else { Err(Error::shape(op, format!("dy of shape {out}"), *dy.shape())) }
 }

@@ -1,0 +1,353 @@
+//! Max pooling: the largest value under each window, and which cell it came from.
+
+use rayon::prelude::*;
+
+use super::{Window, image_dims, require_shape, values};
+use crate::buffer::Buffer;
+use crate::parallel::{CHUNK, for_each_chunk};
+use crate::{Element, Error, Result, Shape, Tensor};
+
+/// Written in the place of a position where a window has no real cell.
+const NOWHERE: u32 = u32::MAX;
+
+/// Where each maximum came from: what [`max_pool2d`] leaves for [`max_pool2d_grad_input`].
+#[derive(Debug)]
+pub struct MaxIndices {
+    /// h·W + w in the input's plane for each output value, in channels-last order; [`NOWHERE`] for none.
+    positions: Buffer<u32>,
+    input: Shape,
+    output: Shape,
+}
+
+impl MaxIndices {
+    /// The shape of the input, `[N, C, H, W]`.
+    pub fn input(&self) -> &Shape {
+        &self.input
+    }
+
+    /// The shape of the output, `[N, C, OH, OW]`.
+    pub fn output(&self) -> &Shape {
+        &self.output
+    }
+
+    /// The `[h, w]` of the input cell that gave output value `[n, c, oh, ow]`; `None` outside of the output, and where the window held
+    /// no real cell.
+    pub fn get(&self, [n, c, oh, ow]: [usize; 4]) -> Option<[usize; 2]> {
+        let [images, channels, height, width] = <[usize; 4]>::try_from(self.output.dims()).ok()?;
+        let inside = n < images && c < channels && oh < height && ow < width;
+        let at = inside.then(|| ((n * height + oh) * width + ow) * channels + c)?;
+        let position = *self.positions.get(at).filter(|&&p| p != NOWHERE)? as usize;
+        let columns = *self.input.dims().last()?;
+        Some([position / columns, position % columns])
+    }
+}
+
+/// An input, a window that fits it, and the output's size.
+struct Plan {
+    window: Window,
+    input: [usize; 4],
+    output: [usize; 4],
+}
+
+impl Plan {
+    fn new(input: &Shape, window: &Window) -> Result<Plan> {
+        let [n, c, h, w] = image_dims("max_pool2d", input)?;
+        let [oh, ow] = window.out_size("max_pool2d", [h, w])?;
+        window.check_pool_padding("max_pool2d")?;
+        Ok(Plan { window: *window, input: [n, c, h, w], output: [n, c, oh, ow] })
+    }
+
+    /// Values of a few whole output pixels: a task's share.
+    fn chunk(&self) -> usize {
+        let c = self.output[1].max(1);
+        (CHUNK / c).max(1).saturating_mul(c)
+    }
+
+    /// Calls `f(from, position, first)` for each real cell under the window of output pixel `p`, row by row: where its channels start in
+    /// `x`, its position in the plane, and whether it is the first.
+    #[inline]
+    fn cells(&self, p: usize, mut f: impl FnMut(usize, usize, bool)) {
+        let ([_, c, h, w], [_, _, height, width]) = (self.input, self.output);
+        let (n, oh, ow) = (p / (height * width), p / width % height, p % width);
+        let (rows, columns) = (self.window.reach(0, oh, h), self.window.reach(1, ow, w));
+        let [dh, dw] = self.window.dilation;
+        for i in 0..rows.taps.len() {
+            for j in 0..columns.taps.len() {
+                let position = (rows.first + i * dh) * w + columns.first + j * dw;
+                f((n * h * w + position) * c, position, i + j == 0);
+            }
+        }
+    }
+}
+
+/// Whether `v` takes the place of the best so far: it is larger, so the first of equals stays, or it is NaN.
+#[inline]
+fn wins<T: Element>(v: T, best: T) -> bool {
+    (v > best) | v.is_nan()
+}
+
+/// The maximum under each window, `[N, C, H, W] → [N, C, OH, OW]`, channels-last, and where it stood.
+///
+/// ```text
+/// y[n, c, oh, ow] = max x[n, c, oh·stride + kh·dilation − top, ow·stride + kw·dilation − left]     over kh, kw that hit the image
+/// ```
+///
+/// Padding is −∞. In row-major order of the window the first of equals wins, and a NaN wins over everything, the last of them at that,
+/// as in PyTorch. A dilated window that misses a small image altogether gives −∞ and passes no gradient.
+///
+/// # Errors
+/// [`Error::Shape`] for an input that is not `[N, C, H, W]` or smaller than the window; [`Error::Argument`] for a senseless window,
+/// padding above half of the (dilated) kernel, or images of 2³² pixels and more.
+pub fn max_pool2d<T: Element>(x: &Tensor<T>, window: &Window) -> Result<(Tensor<T>, MaxIndices)> {
+    let plan = Plan::new(x.shape(), window)?;
+    let [_, c, h, w] = plan.input;
+    // all positions are below NOWHERE
+    if h.checked_mul(w).and_then(|n| u32::try_from(n).ok()).is_none() {
+        return Err(Error::argument("max_pool2d", "H·W", format!("{h}·{w}"), "must be below 2³²; pool smaller images"));
+    }
+    let x = x.channels_last()?;
+    let (shape, input, x) = (Shape::from(plan.output), *x.shape(), values(&x));
+    let mut y = Tensor::stale_channels_last(shape)?;
+    let mut positions = Buffer::stale(y.len())?;
+    let size = plan.chunk();
+    let tasks = y.memory_mut()?.par_chunks_mut(size).zip(positions.par_chunks_mut(size)).enumerate();
+    tasks.for_each(|(task, (y, positions))| {
+        for (i, (y, positions)) in y.chunks_exact_mut(c).zip(positions.chunks_exact_mut(c)).enumerate() {
+            y.fill(T::NEG_INFINITY);
+            positions.fill(NOWHERE);
+            plan.cells(task * size / c + i, |from, position, first| {
+                let position = position as u32; // below 2³², as checked
+                if first {
+                    y.copy_from_slice(&x[from..from + c]);
+                    positions.fill(position);
+                    return;
+                }
+                for ((best, at), &v) in y.iter_mut().zip(positions.iter_mut()).zip(&x[from..from + c]) {
+                    let wins = wins(v, *best);
+                    *best = if wins { v } else { *best };
+                    *at = if wins { position } else { *at };
+                }
+            });
+        }
+    });
+    Ok((y, MaxIndices { positions, input, output: shape }))
+}
+
+/// The values of [`max_pool2d`], bit for bit, without the positions: for inference.
+///
+/// # Errors
+/// As [`max_pool2d`], but images may have any size.
+pub fn max_pool2d_values<T: Element>(x: &Tensor<T>, window: &Window) -> Result<Tensor<T>> {
+    let plan = Plan::new(x.shape(), window)?;
+    let x = x.channels_last()?;
+    let (c, x) = (plan.input[1], values(&x));
+    let mut y = Tensor::stale_channels_last(plan.output)?;
+    for_each_chunk(y.memory_mut()?, plan.chunk(), |start, part| {
+        for (i, y) in part.chunks_exact_mut(c).enumerate() {
+            y.fill(T::NEG_INFINITY);
+            plan.cells(start / c + i, |from, _, first| {
+                if first {
+                    y.copy_from_slice(&x[from..from + c]);
+                    return;
+                }
+                for (best, &v) in y.iter_mut().zip(&x[from..from + c]) {
+                    *best = if wins(v, *best) { v } else { *best };
+                }
+            });
+        }
+    });
+    Ok(y)
+}
+
+/// dx of the input's shape from dy of the output's: each dy goes to the cell that gave the maximum; where windows overlap they add up.
+/// Channels-last.
+///
+/// # Errors
+/// [`Error::Shape`] for a dy that has not the shape of the output; [`Error::Memory`].
+pub fn max_pool2d_grad_input<T: Element>(dy: &Tensor<T>, indices: &MaxIndices) -> Result<Tensor<T>> {
+    require_shape("max_pool2d_grad_input", indices.output, dy)?;
+    let [[_, c, h, w], [_, _, oh, ow]] = [image_dims("max_pool2d", &indices.input)?, image_dims("max_pool2d", &indices.output)?];
+    let dy = dy.channels_last()?;
+    let dy = values(&dy);
+    let mut dx = Tensor::stale_channels_last(indices.input)?;
+    let (image, out) = (h.saturating_mul(w).saturating_mul(c).max(1), oh.saturating_mul(ow).saturating_mul(c));
+    // a task owns whole images
+    for_each_chunk(dx.memory_mut()?, (CHUNK / image).max(1).saturating_mul(image), |start, part| {
+        part.fill(T::ZERO);
+        for (i, dx) in part.chunks_exact_mut(image).enumerate() {
+            let at = (start / image + i) * out;
+            let pixels = dy[at..at + out].chunks_exact(c).zip(indices.positions[at..at + out].chunks_exact(c));
+            for (dy, positions) in pixels {
+                for (channel, (&d, &position)) in dy.iter().zip(positions).enumerate() {
+                    if position != NOWHERE {
+                        dx[position as usize * c + channel] += d;
+                    }
+                }
+            }
+        }
+    });
+    Ok(dx)
+}
+
+/// The twin of [`max_pool2d`] in plain loops: the values, and for each, in row-major order, the h·W + w where it stood.
+///
+/// # Errors
+/// As [`max_pool2d`].
+pub fn max_pool2d_plain<T: Element>(x: &Tensor<T>, window: &Window) -> Result<(Tensor<T>, Vec<Option<usize>>)> {
+    let Plan { input: [n, c, h, w], output, .. } = Plan::new(x.shape(), window)?;
+    let [_, _, height, width] = output;
+    let Window { kernel, stride, padding: [[top, _], [left, _]], dilation, .. } = *window;
+    let mut positions = Vec::new();
+    let mut values = Vec::new();
+    for (n, c) in (0..n).flat_map(|n| (0..c).map(move |c| (n, c))) {
+        for (oh, ow) in (0..height).flat_map(|oh| (0..width).map(move |ow| (oh, ow))) {
+            let (mut best, mut at) = (T::NEG_INFINITY, None);
+            for (kh, kw) in (0..kernel[0]).flat_map(|kh| (0..kernel[1]).map(move |kw| (kh, kw))) {
+                let i = (oh * stride[0] + kh * dilation[0]).checked_sub(top).filter(|&i| i < h);
+                let j = (ow * stride[1] + kw * dilation[1]).checked_sub(left).filter(|&j| j < w);
+                let (Some(i), Some(j)) = (i, j) else { continue };
+                let v = x.get(&[n, c, i, j]).unwrap_or_default(); // i < h and j < w
+                if at.is_none() || v > best || v.is_nan() {
+                    (best, at) = (v, Some(i * w + j));
+                }
+            }
+            values.push(best);
+            positions.push(at);
+        }
+    }
+    Ok((Tensor::from_vec(output, values)?, positions))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rng;
+    use proptest::prelude::*;
+
+    fn square(kernel: usize, padding: usize, stride: usize) -> Window {
+        Window { stride: [stride; 2], padding: [[padding; 2]; 2], ..Window::new([kernel; 2]) }
+    }
+
+    /// Small integers, so that there are ties, some NaN and −∞; in several memory layouts.
+    fn tricky<T: Element>([n, c, h, w]: [usize; 4], layout: usize, seed: u64) -> Tensor<T> {
+        let mut rng = Rng::seed(seed);
+        let mut value = |_| match rng.below(20) {
+            0 => T::of(f64::NAN),
+            1..4 => T::NEG_INFINITY,
+            v => T::of((v % 5) as f64),
+        };
+        match layout {
+            0 => Tensor::from_fn([n, c, h, w], value).unwrap(),
+            1 => Tensor::from_fn([n, c, h, w], value).unwrap().channels_last().unwrap(),
+            _ => Tensor::from_fn([w, n, 2 * h, c], &mut value).unwrap().slice(2, 0..2 * h, 2).unwrap().permute(&[1, 3, 2, 0]).unwrap(),
+        }
+    }
+
+    fn bits<T: Element>(values: Vec<T>) -> Vec<u64> {
+        values.into_iter().map(|v| if v.is_nan() { u64::MAX } else { v.to_f64().to_bits() }).collect()
+    }
+
+    /// Values, positions and gradient against the plain loops, exactly.
+    fn agrees<T: Element>(dims: [usize; 4], window: &Window, layout: usize) -> bool {
+        let x = tricky::<T>(dims, layout, 1);
+        let (y, indices) = max_pool2d(&x, window).unwrap();
+        let (want, positions) = max_pool2d_plain(&x, window).unwrap();
+        let [_, c, h, w] = dims;
+        let dy = Tensor::<T>::from_fn(y.shape(), |i| T::of((i % 7) as f64 - 3.0)).unwrap(); // sums of these are exact
+        let mut dx = vec![T::ZERO; x.len()];
+        let [_, _, oh, ow] = <[usize; 4]>::try_from(y.dims()).unwrap();
+        for (i, at) in positions.iter().enumerate() {
+            let [q, r] = [i / (oh * ow), i % (oh * ow)];
+            assert_eq!(indices.get([q / c, q % c, r / ow, r % ow]).map(|[h, b]| h * w + b), *at);
+            if let Some(at) = at {
+                dx[q * h * w + at] += T::of((i % 7) as f64 - 3.0);
+            }
+        }
+        y.is_channels_last()
+            && bits(y.to_vec()) == bits(want.to_vec())
+            && bits(max_pool2d_values(&x, window).unwrap().to_vec()) == bits(want.to_vec())
+            && max_pool2d_grad_input(&dy, &indices).unwrap().to_vec() == dx
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+        #[test]
+        fn pooling_agrees_with_plain_loops(
+            n in 0usize..4, c in 0usize..20, size in [0usize..12, 0..12], kernel in [1usize..5, 1..5], stride in [1usize..4, 1..4],
+            padding in [[0usize..3, 0..3], [0usize..3, 0..3]], dilation in [1usize..4, 1..4], ceil_mode: bool, layout in 0usize..3,
+        ) {
+            let (dims, window) = ([n, c, size[0], size[1]], Window { kernel, stride, padding, dilation, ceil_mode });
+            if Plan::new(&Shape::from(dims), &window).is_ok() {
+                prop_assert!(agrees::<f32>(dims, &window, layout));
+                prop_assert!(agrees::<f64>(dims, &window, layout));
+            }
+        }
+    }
+
+    fn of_row(values: &[f64], window: &Window) -> (Vec<f64>, Vec<f64>) {
+        let x = Tensor::from_slice([1, 1, 2, values.len() / 2], values).unwrap();
+        let (y, indices) = max_pool2d(&x, window).unwrap();
+        let dx = max_pool2d_grad_input(&Tensor::ones(y.shape()).unwrap(), &indices).unwrap();
+        (y.to_vec(), dx.to_vec())
+    }
+
+    /// PyTorch gives the same for each of these.
+    #[test]
+    fn ties_go_to_the_first_and_nan_to_the_last() {
+        let (nan, low) = (f64::NAN, f64::NEG_INFINITY);
+        let window = Window::new([2, 2]);
+        assert_eq!(of_row(&[1.0, 5.0, 5.0, 2.0], &window), (vec![5.0], vec![0.0, 1.0, 0.0, 0.0]));
+        let (y, dx) = of_row(&[nan, 5.0, nan, 2.0], &window);
+        assert!(y[0].is_nan());
+        assert_eq!(dx, [0.0, 0.0, 1.0, 0.0]);
+        assert_eq!(of_row(&[low; 4], &window), (vec![low], vec![1.0, 0.0, 0.0, 0.0]));
+        // padding is −∞, not 0, and overlapping windows add up: all four see the −1
+        assert_eq!(of_row(&[-1.0, -2.0, -3.0, -4.0], &square(3, 1, 1)), (vec![-1.0; 4], vec![4.0, 0.0, 0.0, 0.0]));
+    }
+
+    #[test]
+    fn a_dilated_window_that_misses_the_image_passes_nothing() {
+        let window = Window { padding: [[1, 2], [1, 2]], dilation: [3, 3], ..Window::new([2, 2]) }; // sees cells −1 and 2 of one
+        let (y, indices) = max_pool2d(&Tensor::<f32>::ones([1, 1, 1, 1]).unwrap(), &window).unwrap();
+        assert_eq!((y.to_vec(), indices.get([0; 4])), (vec![f32::NEG_INFINITY], None));
+        assert_eq!(max_pool2d_grad_input(&y, &indices).unwrap().to_vec(), [0.0]);
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_no_bit() {
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let x = Tensor::<f32>::uniform([5, 33, 40, 41], -1.0, 1.0, &mut Rng::seed(1)).unwrap();
+                let (y, indices) = max_pool2d(&x, &square(3, 1, 2)).unwrap();
+                let dx = max_pool2d_grad_input(&y, &indices).unwrap();
+                (y.to_vec(), dx.to_vec())
+            })
+        };
+        assert_eq!(run(1), run(3));
+    }
+
+    #[test]
+    fn what_cannot_be_pooled_is_an_error() {
+        let x = Tensor::<f32>::ones([1, 1, 4, 4]).unwrap();
+        let bad = [
+            square(0, 0, 1),
+            square(2, 0, 0),
+            square(5, 0, 1),
+            square(2, 2, 1),
+            square(3, 2, 1),
+            Window { padding: [[0, 0], [0, 2]], ..square(3, 0, 1) },
+            Window { dilation: [0, 1], ..square(2, 0, 1) },
+        ];
+        for window in bad {
+            assert!(max_pool2d(&x, &window).is_err() && max_pool2d_values(&x, &window).is_err(), "{window:?}");
+        }
+        assert!(max_pool2d(&Tensor::<f32>::ones([1, 4, 4]).unwrap(), &square(2, 0, 2)).is_err());
+        let (y, indices) = max_pool2d(&x, &square(2, 0, 2)).unwrap();
+        assert!(max_pool2d_grad_input(&x, &indices).is_err());
+        assert!(max_pool2d_grad_input(&y.reshape([4]).unwrap(), &indices).is_err());
+        let wide = Tensor::<f32>::zeros([0, 1, 1 << 20, 1 << 20]).unwrap();
+        assert!(matches!(max_pool2d(&wide, &square(2, 0, 2)), Err(Error::Argument { .. })));
+        assert!(max_pool2d_values(&wide, &square(2, 0, 2)).is_ok());
+    }
+}
