@@ -1,1 +1,33 @@
-//! x
+//! Neural-network layers, losses, containers and a model zoo, each with its own forward **and** backward.
+//!
+//! - [`Module`] is the trait; a layer is one file: mathematics, configuration, forward, backward, cases.
+//! - [`Flow`] runs modules one after another, [`Residual`] adds a shortcut; both name their children as PyTorch does.
+//! - [`loss`] measures how wrong the logits are, [`Init`] gives first values, [`StateDict`] takes all numbers out and puts them back.
+//! - [`check`] compares any module's backward with central differences: for this crate's layers and for yours.
+#![doc = include_str!("../README.md")]
+
+pub mod case;
+pub mod check;
+mod error;
+mod init;
+pub mod layers;
+pub mod loss;
+mod module;
+mod param;
+mod registry;
+mod spec;
+mod state_dict;
+mod summary;
+pub mod zoo;
+
+pub use error::{Error, Result};
+pub use init::{Init, Scheme};
+pub use layers::*;
+pub use loss::{CrossEntropy, Loss, LossMean, LossSum};
+pub use module::{Ctx, Mode, Module, Observer, Pass, Saved};
+pub use nyang_tensor::{Element, Rng, Shape, Targets, Tensor};
+pub use param::{Param, Path, Visit, VisitMut};
+pub use registry::{Build, BuildFn, Children, Registry};
+pub use spec::{Spec, Value};
+pub use state_dict::{StateDict, StateValue};
+pub use summary::{Row, Summary, summary};

@@ -24,6 +24,26 @@ pub fn for_each_chunk<T: Send>(data: &mut [T], size: usize, f: impl Fn(usize, &m
     data.par_chunks_mut(size).enumerate().for_each(|(i, part)| f(i * size, part));
 }
 
+/// As [`for_each_chunk`] for N arrays of the same length that are walked side by side; what is longer than the shortest is left alone.
+pub fn for_each_chunk_of<T: Send, const N: usize>(data: [&mut [T]; N], size: usize, f: impl Fn([&mut [T]; N]) + Send + Sync) {
+    let shortest = data.iter().map(|d| d.len()).min().unwrap_or(0);
+    let mut rest = data.map(|d| d.split_at_mut(shortest).0);
+    if shortest <= size {
+        return f(rest);
+    }
+    let mut parts = Vec::with_capacity(shortest.div_ceil(size.max(1)));
+    while rest.first().is_some_and(|r| !r.is_empty()) {
+        let n = size.max(1).min(rest.first().map_or(0, |r| r.len()));
+        let part: [&mut [T]; N] = std::array::from_fn(|i| {
+            let (head, tail) = std::mem::take(&mut rest[i]).split_at_mut(n);
+            rest[i] = tail;
+            head
+        });
+        parts.push(part);
+    }
+    parts.into_par_iter().for_each(f);
+}
+
 /// Calls `f` for consecutive ranges of `size` indices of `0..n`, in parallel; the results come back in order.
 pub fn map_ranges<R: Send>(n: usize, size: usize, f: impl Fn(Range<usize>) -> R + Send + Sync) -> Vec<R> {
     let size = size.max(1);
@@ -38,6 +58,15 @@ pub fn map_ranges<R: Send>(n: usize, size: usize, f: impl Fn(Range<usize>) -> R 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn arrays_are_walked_side_by_side() {
+        for (n, size) in [(0, 4), (1, 4), (4, 4), (9, 4), (3, 0)] {
+            let (mut a, mut b) = (vec![0; n], (0..n).collect::<Vec<usize>>());
+            for_each_chunk_of([&mut a, &mut b], size, |[a, b]| a.iter_mut().zip(b).for_each(|(a, b)| *a = *b + 1));
+            assert_eq!(a, (1..=n).collect::<Vec<_>>());
+        }
+    }
 
     #[test]
     fn every_element_is_visited_once_with_its_index() {

@@ -154,6 +154,55 @@ pub enum Error {
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] nyang_tensor::Error),
+    /// A model or a loss failed.
+    #[error(transparent)]
+    Model(#[from] nyang_nn::Error),
+    /// The data could not be had.
+    #[error(transparent)]
+    Data(#[from] nyang_data::Error),
+    /// An optimizer or a schedule failed.
+    #[error(transparent)]
+    Optim(#[from] nyang_optim::Error),
+    /// A whole model file whose parts contradict one another.
+    #[error("{}: {reason}", path.display())]
+    ModelFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// Model and data do not belong together.
+    #[error("model and data do not go together: {expected}, got {got}")]
+    Mismatch {
+        /// What would be valid.
+        expected: String,
+        /// What came.
+        got: String,
+    },
+    /// The loss is no number any more.
+    #[error(
+        "the loss became {loss} in epoch {epoch}, batch {batch} (samples {samples}): lower the learning rate, \
+         and look for NaN or infinity in these samples"
+    )]
+    Diverged {
+        /// What the loss is.
+        loss: f64,
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The batch in the epoch, from 1.
+        batch: usize,
+        /// Where the batch's first samples come from.
+        samples: String,
+    },
+    /// A run's folder holds the model of an earlier run.
+    #[error(
+        "{}: an earlier run's model is here, and training would replace it; name another folder, or say overwrite(true)",
+        path.display()
+    )]
+    Occupied {
+        /// The earlier run's model.
+        path: PathBuf,
+    },
 }
 
 impl Error {

@@ -1,10 +1,27 @@
-//! Training for NyangTorch: what surrounds a network while it learns, and the files that it leaves.
+//! Training image classifiers: the trainer, what it measures and shows, the files that it leaves, and inference from them.
 //!
+//! - [`Trainer::fit`] is one page: epochs, early stopping, the best model saved and returned. [`Callback`]s watch it.
 //! - [`metrics`] counts over the whole epoch: confusion matrix, accuracy, precision, recall, F1, scikit-learn's report.
+//! - [`save_model`] and [`load_model`] keep structure and weights in one file; [`Classifier`] predicts and evaluates with it.
 //! - [`files`] writes each file whole or not at all, and reads none that is damaged, foreign or too new without saying so.
+#![doc = include_str!("../README.md")]
 
+mod best;
+mod callback;
+mod classifier;
 mod error;
+mod evaluate;
 pub mod files;
 pub mod metrics;
+mod model_file;
+pub mod prelude;
+mod progress;
+mod trainer;
 
+pub use callback::{BatchReport, Callback, EpochReport, Phase, Plan};
+pub use classifier::{Classifier, Prediction};
 pub use error::{Error, Result};
+pub use evaluate::{Evaluation, evaluate};
+pub use model_file::{ModelCard, load_model, load_model_with, save_model};
+pub use progress::Progress;
+pub use trainer::{Run, Trainer};

@@ -1,0 +1,313 @@
+//! The two-dimensional convolution.
+
+use nyang_tensor::kernels::Window;
+use nyang_tensor::kernels::channels::channel_sums;
+use nyang_tensor::kernels::conv2d::{Conv2dGeometry, conv2d, conv2d_grad_input, conv2d_grad_weight, conv2d_out_shape};
+use nyang_tensor::{Element, Shape, Tensor};
+
+use super::linear::add_sums;
+use crate::case::{Case, boxed};
+use crate::module::check_dy;
+use crate::{Build, Ctx, Error, Init, Module, Param, Result, Saved, Scheme, Spec, state};
+
+pub(crate) const KIND: &str = "Conv2d";
+
+/// How a [`Conv2d`] layer is to be built. Made by [`Conv2d::config`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Conv2dConfig {
+    in_channels: usize,
+    out_channels: usize,
+    geometry: Conv2dGeometry,
+    bias: bool,
+    init: Scheme,
+}
+
+impl Conv2dConfig {
+    /// A kernel of another height and width.
+    pub fn kernel(mut self, height: usize, width: usize) -> Self {
+        self.geometry.window.kernel = [height, width];
+        self
+    }
+
+    /// How far the kernel moves at a time, both ways; 1 unless asked otherwise.
+    pub fn stride(mut self, stride: usize) -> Self {
+        self.geometry.window.stride = [stride; 2];
+        self
+    }
+
+    /// Rows and columns of zeros around the image; 0 unless asked otherwise.
+    pub fn padding(mut self, padding: usize) -> Self {
+        self.geometry.window.padding = [[padding; 2]; 2];
+        self
+    }
+
+    /// Distance between the kernel's cells; 1 unless asked otherwise.
+    pub fn dilation(mut self, dilation: usize) -> Self {
+        self.geometry.window.dilation = [dilation; 2];
+        self
+    }
+
+    /// Into how many groups the channels are split; 1 unless asked otherwise, `in_channels` for a depthwise convolution.
+    pub fn groups(mut self, groups: usize) -> Self {
+        self.geometry.groups = groups;
+        self
+    }
+
+    /// Whether b is added; it is unless asked otherwise.
+    pub fn bias(mut self, bias: bool) -> Self {
+        self.bias = bias;
+        self
+    }
+
+    /// The distribution of the first weights; PyTorch's unless asked otherwise.
+    pub fn init(mut self, scheme: Scheme) -> Self {
+        self.init = scheme;
+        self
+    }
+
+    /// Makes the layer.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a size, stride, dilation or the number of groups is 0, or the groups do not divide the channels.
+    pub fn build<T: Element>(self, init: &mut Init) -> Result<Conv2d<T>> {
+        let Conv2dGeometry { window, groups } = self.geometry;
+        let [[kh, kw], [sh, sw], [dh, dw]] = [window.kernel, window.stride, window.dilation];
+        let positive = [
+            ("in_channels", self.in_channels),
+            ("out_channels", self.out_channels),
+            ("kernel", kh.min(kw)),
+            ("stride", sh.min(sw)),
+            ("dilation", dh.min(dw)),
+            ("groups", groups),
+        ];
+        for (field, value) in positive {
+            if value == 0 {
+                return Err(Error::config(KIND, field, value, "must be positive"));
+            }
+        }
+        if ![self.in_channels, self.out_channels].iter().all(|c| c.is_multiple_of(groups)) {
+            return Err(Error::config(KIND, "groups", groups, "must divide both in_channels and out_channels"));
+        }
+        let (c, o) = (self.in_channels / groups, self.out_channels);
+        let cells = kh.saturating_mul(kw);
+        let (fan_in, fan_out) = (c.saturating_mul(cells), (o / groups).saturating_mul(cells));
+        let weight = init.weight([o, c, kh, kw], self.init, fan_in, fan_out)?;
+        let bias = if self.bias { Some(init.bias(o, self.init, fan_in)?) } else { None };
+        Ok(Conv2d { weight, bias, config: self, saved: Saved::default() })
+    }
+}
+
+/// A two-dimensional convolution (to be exact, a cross-correlation): the same small kernel slides over the whole image.
+///
+/// ```text
+/// y[n,o,i,j] = b[o] + Σ_{c,p,q} w[o,c,p,q] · x[n, c, s·i + d·p − pad, s·j + d·q − pad]        x = 0 outside the image
+///
+/// dx[n,c,·,·] = Σ over the places a pixel was read from:  w[o,c,p,q] · dy[n,o,i,j]
+/// dw[o,c,p,q] = Σ_{n,i,j} dy[n,o,i,j] · x[n, c, s·i + d·p − pad, s·j + d·q − pad]
+/// db[o]       = Σ_{n,i,j} dy[n,o,i,j]
+/// ```
+///
+/// With g groups, output channel o sees only the input channels of its own group.
+///
+/// # Shapes
+/// `[N, C, H, W] → [N, O, H', W']`, H' = ⌊(H + 2·pad − d·(kernel − 1) − 1) / s⌋ + 1, W' likewise.
+///
+/// # Parameters
+/// `weight` w `[O, C/groups, kernel, kernel]` and `bias` b `[O]`, both U(±1/√fan_in), fan_in = C/groups · kernel², unless another
+/// [`Scheme`] is asked for.
+///
+/// # Errors
+/// [`Error::Shape`] unless the input is `[N, C, H, W]` with this C; an error too if the kernel is larger than the padded image.
+///
+/// # Reference
+/// LeCun et al. 1998, *Gradient-based learning applied to document recognition*.
+///
+/// # Example
+/// ```
+/// # use nyang_nn::{Conv2d, Ctx, Init, Module, Tensor};
+/// let layer = Conv2d::config(3, 8, 3).stride(2).padding(1).build::<f32>(&mut Init::seed(1))?;
+/// assert_eq!(layer.infer(Tensor::ones([1, 3, 32, 32])?, &mut Ctx::eval())?.dims(), [1, 8, 16, 16]);
+/// # Ok::<(), nyang_nn::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Conv2d<T: Element = f32> {
+    /// w `[O, C/groups, kernel, kernel]`.
+    pub weight: Param<T>,
+    /// b `[O]`.
+    pub bias: Option<Param<T>>,
+    config: Conv2dConfig,
+    saved: Saved<Tensor<T>>,
+}
+
+impl Conv2d {
+    /// A convolution with a square kernel, still to be built.
+    pub fn config(in_channels: usize, out_channels: usize, kernel: usize) -> Conv2dConfig {
+        let geometry = Conv2dGeometry { window: Window::new([kernel; 2]), groups: 1 };
+        Conv2dConfig { in_channels, out_channels, geometry, bias: true, init: Scheme::Torch }
+    }
+}
+
+impl<T: Element> Conv2d<T> {
+    fn apply(&self, x: &Tensor<T>) -> Result<Tensor<T>> {
+        Module::<T>::out_shape(self, x.shape())?;
+        Ok(conv2d(x, &self.weight.value, self.bias.as_ref().map(|b| &b.value), &self.config.geometry)?)
+    }
+}
+
+impl<T: Element> Module<T> for Conv2d<T> {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn out_shape(&self, input: &Shape) -> Result<Shape> {
+        match *input.dims() {
+            [_, c, _, _] if c == self.config.in_channels => Ok(conv2d_out_shape(input, self.weight.value.shape(), &self.config.geometry)?),
+            _ => Err(Error::shape(KIND, format!("[N, {}, H, W]", self.config.in_channels), input)),
+        }
+    }
+
+    fn infer(&self, x: Tensor<T>, _: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
+        self.apply(&x)
+    }
+
+    fn forward(&mut self, x: Tensor<T>, _: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
+        let x = x.channels_last()?; // once, for both passes
+        let y = self.apply(&x)?;
+        self.saved.put(x);
+        Ok(y)
+    }
+
+    fn backward(&mut self, dy: Tensor<T>, _: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
+        let x = self.saved.take(KIND)?;
+        check_dy(KIND, &Module::<T>::out_shape(self, x.shape())?, &dy)?;
+        let dy = dy.channels_last()?;
+        conv2d_grad_weight(&dy, &x, &self.config.geometry, &mut self.weight.grad)?;
+        if let Some(b) = &mut self.bias {
+            add_sums(b, &channel_sums(&dy)?)?;
+        }
+        Ok(conv2d_grad_input(&dy, &self.weight.value, x.shape(), &self.config.geometry)?)
+    }
+
+    state!(T: param weight, option bias);
+
+    fn spec(&self) -> Spec {
+        let Conv2dGeometry { window, groups } = self.config.geometry;
+        let [[top, bottom], [left, right]] = window.padding;
+        Spec::new(KIND)
+            .with("in_channels", self.config.in_channels)
+            .with("out_channels", self.config.out_channels)
+            .with("kernel", window.kernel)
+            .with("stride", window.stride)
+            .with("padding", [top, bottom, left, right])
+            .with("dilation", window.dilation)
+            .with("groups", groups)
+            .with("bias", self.config.bias)
+            .with("init", self.config.init.to_string().as_str())
+    }
+}
+
+pub(crate) fn build<T: Element>(spec: &Spec, b: &mut Build<'_, T>) -> Result<Box<dyn Module<T>>> {
+    let [top, bottom, left, right] = spec.sizes("padding")?;
+    let window = Window {
+        kernel: spec.sizes("kernel")?,
+        stride: spec.sizes("stride")?,
+        padding: [[top, bottom], [left, right]],
+        dilation: spec.sizes("dilation")?,
+        ceil_mode: false,
+    };
+    let config = Conv2dConfig {
+        in_channels: spec.usize("in_channels")?,
+        out_channels: spec.usize("out_channels")?,
+        geometry: Conv2dGeometry { window, groups: spec.usize("groups")? },
+        bias: spec.bool("bias")?,
+        init: spec.text("init")?.parse()?,
+    };
+    boxed(config.build::<T>(b.init)?)
+}
+
+fn plain<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(3, 4, 3).build::<T>(init)?)
+}
+fn padded<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(2, 3, 5).padding(2).bias(false).build::<T>(init)?)
+}
+fn strided<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(3, 4, 3).stride(2).padding(1).build::<T>(init)?)
+}
+fn pointwise<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(5, 7, 1).build::<T>(init)?)
+}
+fn pointwise_strided<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(4, 6, 1).stride(2).bias(false).build::<T>(init)?)
+}
+fn dilated<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(2, 3, 3).dilation(2).padding(1).build::<T>(init)?)
+}
+fn grouped<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(4, 6, 3).groups(2).padding(1).build::<T>(init)?)
+}
+fn depthwise<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(4, 4, 3).groups(4).padding(1).build::<T>(init)?)
+}
+fn oblong<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(2, 3, 1).kernel(1, 4).build::<T>(init)?)
+}
+
+pub(crate) const CASES: &[Case] = &[
+    Case::new("Conv2d/plain", &[2, 3, 5, 6], Some("nn.Conv2d(3, 4, 3)"), plain, plain),
+    Case::new("Conv2d/padded", &[2, 2, 4, 4], Some("nn.Conv2d(2, 3, 5, padding=2, bias=False)"), padded, padded),
+    Case::new("Conv2d/strided", &[2, 3, 6, 5], Some("nn.Conv2d(3, 4, 3, stride=2, padding=1)"), strided, strided),
+    Case::new("Conv2d/pointwise", &[2, 5, 3, 3], Some("nn.Conv2d(5, 7, 1)"), pointwise, pointwise),
+    Case::new(
+        "Conv2d/pointwise_strided",
+        &[2, 4, 5, 5],
+        Some("nn.Conv2d(4, 6, 1, stride=2, bias=False)"),
+        pointwise_strided,
+        pointwise_strided,
+    ),
+    Case::new("Conv2d/dilated", &[1, 2, 7, 7], Some("nn.Conv2d(2, 3, 3, dilation=2, padding=1)"), dilated, dilated),
+    Case::new("Conv2d/grouped", &[2, 4, 4, 4], Some("nn.Conv2d(4, 6, 3, groups=2, padding=1)"), grouped, grouped),
+    Case::new("Conv2d/depthwise", &[2, 4, 4, 4], Some("nn.Conv2d(4, 4, 3, groups=4, padding=1)"), depthwise, depthwise),
+    Case::new("Conv2d/oblong", &[2, 2, 3, 6], Some("nn.Conv2d(2, 3, (1, 4))"), oblong, oblong),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_kernel_sums_its_window() {
+        let mut layer = Conv2d::config(1, 1, 2).bias(false).build::<f64>(&mut Init::seed(1)).unwrap();
+        layer.weight.value = Tensor::ones([1, 1, 2, 2]).unwrap();
+        let x = Tensor::from_fn([1, 1, 3, 3], |i| i as f64).unwrap();
+        assert_eq!(layer.infer(x, &mut Ctx::eval()).unwrap().to_vec(), [8.0, 12.0, 20.0, 24.0]);
+    }
+
+    #[test]
+    fn bad_configurations_are_errors_that_name_the_field() {
+        let config = Conv2d::config;
+        let bad = [
+            (config(0, 4, 3), "in_channels"),
+            (config(4, 0, 3), "out_channels"),
+            (config(4, 4, 0), "kernel"),
+            (config(4, 4, 3).stride(0), "stride"),
+            (config(4, 4, 3).dilation(0), "dilation"),
+            (config(4, 4, 3).groups(0), "groups"),
+            (config(4, 4, 3).groups(3), "groups"),
+            (config(4, 6, 3).groups(4), "groups"),
+        ];
+        for (config, field) in bad {
+            let error = config.build::<f32>(&mut Init::seed(1)).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("Conv2d: {field} = ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn wrong_inputs_are_errors() {
+        let layer = Conv2d::config(3, 4, 5).build::<f32>(&mut Init::seed(1)).unwrap();
+        let say = |dims: &[usize]| Module::<f32>::out_shape(&layer, &Shape::new(dims).unwrap()).unwrap_err().to_string();
+        assert_eq!(say(&[8, 1, 28, 28]), "Conv2d expects [N, 3, H, W], got [8, 1, 28, 28]");
+        assert_eq!(say(&[8, 3, 28]), "Conv2d expects [N, 3, H, W], got [8, 3, 28]");
+        assert!(say(&[8, 3, 4, 28]).contains("kernel"), "{}", say(&[8, 3, 4, 28]));
+    }
+}

@@ -1,0 +1,209 @@
+//! Modules one after another: forward in order, backward in reverse.
+
+use nyang_tensor::{Element, Shape, Tensor};
+
+use super::{Conv2d, FlowBuilder, GlobalAvgPool2d, Linear, Relu};
+use crate::case::{Case, boxed};
+use crate::{Build, Ctx, Error, Init, Module, Path, Result, Saved, Spec, Visit, VisitMut};
+
+pub(crate) const KIND: &str = "Flow";
+
+/// Modules that run one after another.
+///
+/// ```text
+/// y = fₖ(… f₂(f₁(x)))        dx = f₁′(… fₖ₋₁′(fₖ′(dy)))        the chain rule, from the last to the first
+/// ```
+///
+/// Children are named 0, 1, 2, … as in PyTorch's `Sequential`, or as one likes. [`Flow::input`] starts a builder that infers sizes.
+///
+/// # Errors
+/// A child's error, with its name in front. [`Error::Duplicate`] if two children have the same name.
+///
+/// # Example
+/// ```
+/// # use nyang_nn::{Ctx, Flow, Init, Linear, Module, Relu, Tensor};
+/// let init = &mut Init::seed(1);
+/// let model = Flow::<f32>::new()
+///     .then(Linear::config(4, 8).build(init)?)
+///     .then(Relu::new())
+///     .named("head", Linear::config(8, 3).build(init)?);
+/// assert_eq!(model.infer(Tensor::ones([2, 4])?, &mut Ctx::eval())?.dims(), [2, 3]);
+///
+/// let error = model.infer(Tensor::ones([2, 5])?, &mut Ctx::eval()).unwrap_err();
+/// assert_eq!(error.to_string(), "at `0`: Linear expects [N, 4], got [2, 5]");
+/// # Ok::<(), nyang_nn::Error>(())
+/// ```
+pub struct Flow<T: Element = f32> {
+    steps: Vec<(String, Box<dyn Module<T>>)>,
+    duplicate: Option<String>,
+    ran: Saved<()>, // so that even an empty flow knows whether it ran
+}
+
+impl<T: Element> Flow<T> {
+    /// No modules yet: the identity.
+    pub fn new() -> Self {
+        Flow { steps: Vec::new(), duplicate: None, ran: Saved::default() }
+    }
+
+    /// Adds a module, named by its position.
+    pub fn then(self, module: impl Module<T>) -> Self {
+        let name = self.steps.len().to_string();
+        self.named(&name, module)
+    }
+
+    /// Adds a module under a name of its own.
+    pub fn named(mut self, name: &str, module: impl Module<T>) -> Self {
+        if self.steps.iter().any(|(taken, _)| taken == name) {
+            self.duplicate = Some(name.to_owned()); // told by every later call: a builder's chain has no place for a Result
+        }
+        self.steps.push((name.to_owned(), Box::new(module)));
+        self
+    }
+
+    /// How many modules there are.
+    pub fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Whether there are no modules.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The modules with their names, in order.
+    pub fn children(&self) -> impl Iterator<Item = (&str, &dyn Module<T>)> {
+        self.steps.iter().map(|(name, module)| (name.as_str(), module.as_ref()))
+    }
+
+    fn sound(&self) -> Result<()> {
+        self.duplicate.as_ref().map_or(Ok(()), |name| Err(Error::Duplicate { layer: KIND, name: name.clone() }))
+    }
+}
+
+impl Flow {
+    /// Starts a builder that infers sizes from here on, for one sample of this shape (without the batch dimension).
+    pub fn input(shape: impl Into<Shape>) -> FlowBuilder {
+        FlowBuilder::new(shape.into())
+    }
+}
+
+impl<T: Element> Default for Flow<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Element> Module<T> for Flow<T> {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn out_shape(&self, input: &Shape) -> Result<Shape> {
+        self.sound()?;
+        self.steps.iter().try_fold(*input, |shape, (name, m)| m.out_shape(&shape).map_err(|e| e.within(name)))
+    }
+
+    fn infer(&self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
+        self.sound()?;
+        self.steps.iter().try_fold(x, |x, (name, m)| cx.infer(name, m.as_ref(), x))
+    }
+
+    fn forward(&mut self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
+        self.sound()?;
+        let y = self.steps.iter_mut().try_fold(x, |x, (name, m)| cx.forward(name, m.as_mut(), x))?;
+        self.ran.put(());
+        Ok(y)
+    }
+
+    fn backward(&mut self, dy: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
+        self.ran.take(KIND)?;
+        self.steps.iter_mut().rev().try_fold(dy, |dy, (name, m)| cx.backward(name, m.as_mut(), dy))
+    }
+
+    fn visit(&self, at: Path<'_>, v: &mut dyn Visit<T>) {
+        self.steps.iter().for_each(|(name, m)| m.visit(at.child(name), v));
+    }
+
+    fn visit_mut(&mut self, at: Path<'_>, v: &mut dyn VisitMut<T>) {
+        self.steps.iter_mut().for_each(|(name, m)| m.visit_mut(at.child(name), v));
+    }
+
+    fn spec(&self) -> Spec {
+        self.steps.iter().fold(Spec::new(KIND), |spec, (name, m)| spec.child(name, m.spec()))
+    }
+}
+
+pub(crate) fn build<T: Element>(spec: &Spec, b: &mut Build<'_, T>) -> Result<Box<dyn Module<T>>> {
+    let flow = b.children(spec)?.into_iter().fold(Flow::new(), |flow, (name, module)| flow.named(&name, module));
+    flow.sound()?;
+    boxed(flow)
+}
+
+fn rows<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Flow::new().then(Linear::config(4, 6).build(init)?).then(Relu::new()).then(Linear::config(6, 3).build(init)?))
+}
+fn images<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Flow::new().named("conv", Conv2d::config(2, 3, 3).padding(1).build(init)?).named("pool", GlobalAvgPool2d::new()))
+}
+fn nested<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    let inner = Flow::new().then(Linear::config(4, 5).build(init)?).then(Relu::new());
+    boxed(Flow::new().named("body", inner).named("head", Linear::config(5, 2).build(init)?))
+}
+
+pub(crate) const CASES: &[Case] = &[
+    Case::new("Flow/rows", &[3, 4], Some("nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))"), rows, rows),
+    Case::new(
+        "Flow/images",
+        &[2, 2, 4, 4],
+        Some("nn.Sequential(OrderedDict(conv=nn.Conv2d(2, 3, 3, padding=1), pool=nn.AdaptiveAvgPool2d(1)))"),
+        images,
+        images,
+    ),
+    Case::new(
+        "Flow/nested",
+        &[2, 4],
+        Some("nn.Sequential(OrderedDict(body=nn.Sequential(nn.Linear(4, 5), nn.ReLU()), head=nn.Linear(5, 2)))"),
+        nested,
+        nested,
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::StateDict;
+
+    #[test]
+    fn errors_name_the_whole_path() {
+        let init = &mut Init::seed(1);
+        let inner = Flow::<f32>::new().then(Relu::new()).then(Linear::config(4, 2).build(init).unwrap());
+        let mut model = Flow::new().named("features", inner);
+        let wrong = Tensor::ones([2, 7]).unwrap();
+        let say = "at `features.1`: Linear expects [N, 4], got [2, 7]";
+        assert_eq!(model.out_shape(wrong.shape()).unwrap_err().to_string(), say);
+        assert_eq!(model.forward(wrong, &mut Ctx::train(1)).unwrap_err().to_string(), say);
+    }
+
+    #[test]
+    fn a_name_taken_twice_is_an_error_everywhere() {
+        let mut model = Flow::<f32>::new().named("1", Relu::new()).then(Relu::new());
+        let x = Tensor::ones([2]).unwrap();
+        assert!(matches!(model.out_shape(x.shape()), Err(Error::Duplicate { .. })));
+        assert!(matches!(model.infer(x.clone(), &mut Ctx::eval()), Err(Error::Duplicate { .. })));
+        assert!(matches!(model.forward(x, &mut Ctx::eval()), Err(Error::Duplicate { .. })));
+    }
+
+    #[test]
+    fn parameters_have_pytorchs_names() {
+        let module = nested::<f32>(&mut Init::seed(1)).unwrap();
+        let state = StateDict::of(module.as_ref()).unwrap();
+        assert_eq!(state.names().collect::<Vec<_>>(), ["body.0.bias", "body.0.weight", "head.bias", "head.weight"]);
+    }
+
+    #[test]
+    fn a_failed_forward_leaves_no_half_backward() {
+        let mut model = rows::<f32>(&mut Init::seed(1)).unwrap();
+        assert!(model.forward(Tensor::ones([1, 9]).unwrap(), &mut Ctx::train(1)).is_err());
+        assert!(model.backward(Tensor::ones([1, 3]).unwrap(), &mut Ctx::train(1)).is_err());
+    }
+}

@@ -1,0 +1,205 @@
+//! A flow built from what each step should do; sizes and first weights follow from the steps before and after.
+
+use nyang_tensor::{Element, Shape};
+
+use super::{BatchNorm2d, Conv2d, Dropout, Flatten, Flow, GlobalAvgPool2d, Linear, MaxPool2d, Relu};
+use crate::{Error, Init, Module, Result, Scheme};
+
+/// Builds a [`Flow`] for inputs of a known shape. Started by [`Flow::input`].
+///
+/// Sizes are inferred: a convolution takes the channels it is given and keeps height and width, a linear layer takes what there is,
+/// flattened if need be. First weights follow the activation behind the layer, as the theory wants: He's for ReLU, Xavier's otherwise.
+///
+/// Nothing is built, and no error is told, before [`FlowBuilder::build`].
+///
+/// # Example
+/// ```
+/// # use nyang_nn::{Flow, Init, Module, Shape};
+/// let model = Flow::input([1, 8, 8])
+///     .conv(16, 3).batch_norm().relu().max_pool(2)
+///     .conv(32, 3).batch_norm().relu().global_avg_pool()
+///     .dropout(0.2).linear(10)
+///     .build::<f32>(&mut Init::seed(42))?;
+/// assert_eq!(model.out_shape(&Shape::from([5, 1, 8, 8]))?.dims(), [5, 10]);
+/// # Ok::<(), nyang_nn::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct FlowBuilder {
+    input: Shape,
+    steps: Vec<Step>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Conv { channels: usize, kernel: usize, stride: usize },
+    BatchNorm,
+    Relu,
+    MaxPool { kernel: usize },
+    GlobalAvgPool,
+    Dropout { p: f64 },
+    Flatten,
+    Linear { features: usize },
+}
+
+impl FlowBuilder {
+    pub(crate) fn new(input: Shape) -> Self {
+        FlowBuilder { input, steps: Vec::new() }
+    }
+
+    fn step(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    /// A convolution to so many channels. Its padding (k − 1)/2 keeps height and width, so its kernel must be odd.
+    ///
+    /// Directly before a batch norm it has no bias, which the norm would take away again.
+    pub fn conv(self, channels: usize, kernel: usize) -> Self {
+        self.step(Step::Conv { channels, kernel, stride: 1 })
+    }
+
+    /// As [`FlowBuilder::conv`], but keeps every `stride`-th row and column only.
+    pub fn conv_strided(self, channels: usize, kernel: usize, stride: usize) -> Self {
+        self.step(Step::Conv { channels, kernel, stride })
+    }
+
+    /// Batch norm over the channels there are.
+    pub fn batch_norm(self) -> Self {
+        self.step(Step::BatchNorm)
+    }
+
+    /// ReLU.
+    pub fn relu(self) -> Self {
+        self.step(Step::Relu)
+    }
+
+    /// Max pooling over windows side by side.
+    pub fn max_pool(self, kernel: usize) -> Self {
+        self.step(Step::MaxPool { kernel })
+    }
+
+    /// One mean a channel.
+    pub fn global_avg_pool(self) -> Self {
+        self.step(Step::GlobalAvgPool)
+    }
+
+    /// Dropout with probability `p`.
+    pub fn dropout(self, p: f64) -> Self {
+        self.step(Step::Dropout { p })
+    }
+
+    /// Images to rows. A linear layer does this by itself.
+    pub fn flatten(self) -> Self {
+        self.step(Step::Flatten)
+    }
+
+    /// A fully connected layer to so many outputs, after a flatten where there are still images.
+    pub fn linear(self, features: usize) -> Self {
+        self.step(Step::Linear { features })
+    }
+
+    /// Makes the modules, with first values from `init`.
+    ///
+    /// # Errors
+    /// Whatever is wrong with a step, with its place: [`Error::Config`], [`Error::Shape`].
+    pub fn build<T: Element>(self, init: &mut Init) -> Result<Flow<T>> {
+        let mut shape = self.input.batch_of(1)?;
+        let mut flow = Flow::new();
+        for (i, step) in self.steps.iter().enumerate() {
+            let rest = self.steps.get(i + 1..).unwrap_or_default();
+            if matches!(step, Step::Linear { .. }) && shape.rank() > 2 {
+                flow = flow.then(Flatten::new());
+                shape = flow.out_shape(&self.input.batch_of(1)?)?;
+            }
+            let name = flow.len().to_string();
+            flow = step.add(flow, rest, &shape, init).map_err(|e| e.within(&name))?;
+            shape = flow.out_shape(&self.input.batch_of(1)?)?;
+        }
+        Ok(flow)
+    }
+}
+
+impl Step {
+    fn add<T: Element>(self, flow: Flow<T>, rest: &[Step], shape: &Shape, init: &mut Init) -> Result<Flow<T>> {
+        Ok(match self {
+            Step::Conv { channels, kernel, stride } => {
+                if kernel % 2 == 0 {
+                    return Err(Error::config("Conv2d", "kernel", kernel, "must be odd here, so that the size can be kept"));
+                }
+                let bias = !matches!(rest.first(), Some(Step::BatchNorm));
+                let config = Conv2d::config(image_channels("Conv2d", shape)?, channels, kernel);
+                flow.then(config.stride(stride).padding(kernel / 2).bias(bias).init(scheme(rest)).build(init)?)
+            }
+            Step::BatchNorm => flow.then(BatchNorm2d::config(image_channels("BatchNorm2d", shape)?).build(init)?),
+            Step::Relu => flow.then(Relu::new()),
+            Step::MaxPool { kernel } => flow.then(MaxPool2d::config(kernel).build()?),
+            Step::GlobalAvgPool => flow.then(GlobalAvgPool2d::new()),
+            Step::Dropout { p } => flow.then(Dropout::new(p)?),
+            Step::Flatten => flow.then(Flatten::new()),
+            Step::Linear { features } => {
+                let [_, inputs] = *shape.dims() else { return Err(Error::shape("Linear", "[N, …]", shape)) };
+                flow.then(Linear::config(inputs, features).init(scheme(rest)).build(init)?)
+            }
+        })
+    }
+}
+
+/// He's scheme if the next activation is a ReLU, Xavier's if there is none before the next weights.
+fn scheme(rest: &[Step]) -> Scheme {
+    for step in rest {
+        match step {
+            Step::Relu => return Scheme::HeNormal,
+            Step::Conv { .. } | Step::Linear { .. } => break,
+            _ => {}
+        }
+    }
+    Scheme::XavierUniform
+}
+
+fn image_channels(layer: &'static str, shape: &Shape) -> Result<usize> {
+    match *shape.dims() {
+        [_, c, _, _] => Ok(c),
+        _ => Err(Error::Shape {
+            layer,
+            expected: "images [N, C, H, W]".into(),
+            got: *shape,
+            hint: Some("put it before flatten and linear, and start from Flow::input([channels, height, width])".into()),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kinds(builder: FlowBuilder) -> Vec<&'static str> {
+        let flow = builder.build::<f32>(&mut Init::seed(1)).unwrap();
+        flow.children().map(|c| c.1.kind()).collect()
+    }
+
+    #[test]
+    fn a_linear_layer_flattens_images_by_itself() {
+        let head = Flow::input([2, 4, 4]).conv(3, 3).relu().linear(5);
+        assert_eq!(kinds(head), ["Conv2d", "Relu", "Flatten", "Linear"]);
+        assert_eq!(kinds(Flow::input([7]).linear(5).relu().linear(2)), ["Linear", "Relu", "Linear"]);
+    }
+
+    #[test]
+    fn first_weights_follow_the_activation_behind() {
+        let flow = Flow::input([1, 8, 8]).conv(4, 3).batch_norm().relu().linear(3).build::<f32>(&mut Init::seed(1)).unwrap();
+        let spec = flow.spec();
+        let config = |i: usize| spec.children[i].1.text("init").unwrap().to_owned();
+        assert_eq!((config(0), config(4)), ("he_normal".into(), "xavier_uniform".into()));
+        assert!(!spec.children[0].1.bool("bias").unwrap());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_step_is_told_with_its_place() {
+        let say = |b: FlowBuilder| b.build::<f32>(&mut Init::seed(1)).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(say(Flow::input([1, 8, 8]).relu().conv(4, 2)).starts_with("at `1`: Conv2d: kernel = 2 is not valid"));
+        assert!(say(Flow::input([10]).conv(4, 3)).starts_with("at `0`: Conv2d expects images [N, C, H, W], got [1, 10]"));
+        assert!(say(Flow::input([1, 4, 4]).max_pool(2).max_pool(2).max_pool(2)).starts_with("at `2`: MaxPool2d"));
+        assert!(say(Flow::input([1, 4, 4]).dropout(1.5)).starts_with("at `0`: Dropout: p = 1.5"));
+        assert!(say(Flow::input([1, 4, 4]).linear(0)).starts_with("at `1`: Linear: out_features = 0"));
+    }
+}

@@ -1,0 +1,221 @@
+//! Max pooling: the largest value of each window.
+
+use nyang_tensor::kernels::Window;
+use nyang_tensor::kernels::max_pool2d::{MaxIndices, max_pool2d, max_pool2d_grad_input, max_pool2d_values};
+use nyang_tensor::{Element, Shape, Tensor};
+
+use crate::case::{Case, boxed};
+use crate::module::check_dy;
+use crate::{Build, Ctx, Error, Init, Module, Result, Saved, Spec};
+
+pub(crate) const KIND: &str = "MaxPool2d";
+
+/// How a [`MaxPool2d`] layer is to be built. Made by [`MaxPool2d::config`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MaxPool2dConfig {
+    window: Window,
+}
+
+impl MaxPool2dConfig {
+    /// How far the window moves at a time; its own size unless asked otherwise.
+    pub fn stride(mut self, stride: usize) -> Self {
+        self.window.stride = [stride; 2];
+        self
+    }
+
+    /// Rows and columns of −∞ around the image, at most half the window; 0 unless asked otherwise.
+    pub fn padding(mut self, padding: usize) -> Self {
+        self.window.padding = [[padding; 2]; 2];
+        self
+    }
+
+    /// Distance between the window's cells; 1 unless asked otherwise.
+    pub fn dilation(mut self, dilation: usize) -> Self {
+        self.window.dilation = [dilation; 2];
+        self
+    }
+
+    /// Whether a window that reaches beyond the image at the end counts; it does not unless asked otherwise.
+    pub fn ceil_mode(mut self, ceil: bool) -> Self {
+        self.window.ceil_mode = ceil;
+        self
+    }
+
+    /// Makes the layer.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the window, stride or dilation is 0, or the padding more than half the (dilated) window.
+    pub fn build(self) -> Result<MaxPool2d> {
+        check_window(KIND, &self.window)?;
+        Ok(MaxPool2d { config: self, saved: Saved::default() })
+    }
+}
+
+/// What pooling windows must satisfy whatever the input: positive sizes, and padding of at most half the window.
+pub(crate) fn check_window(layer: &'static str, window: &Window) -> Result<()> {
+    for (field, sizes) in [("kernel", window.kernel), ("stride", window.stride), ("dilation", window.dilation)] {
+        if sizes.contains(&0) {
+            return Err(Error::config(layer, field, 0, "must be positive"));
+        }
+    }
+    for ((k, d), pad) in window.kernel.into_iter().zip(window.dilation).zip(window.padding) {
+        let reach = d.saturating_mul(k - 1).saturating_add(1);
+        if let Some(p) = pad.into_iter().find(|&p| p > reach / 2) {
+            return Err(Error::config(layer, "padding", p, "must be at most half the window, or a window could lie outside the image"));
+        }
+    }
+    Ok(())
+}
+
+/// Max pooling: the largest value of each window, channel by channel.
+///
+/// ```text
+/// y[n,c,i,j] = max_{p,q} x[n, c, s·i + d·p − pad, s·j + d·q − pad]        x = −∞ outside the image
+///
+/// dx: each dy[n,c,i,j] goes to the place where the maximum stood; overlapping windows add up
+/// ```
+///
+/// The first of equal maxima gets the whole gradient, and a NaN is larger than everything, as in PyTorch.
+///
+/// # Shapes
+/// `[N, C, H, W] → [N, C, H', W']`, H' = ⌊(H + 2·pad − d·(kernel − 1) − 1) / s⌋ + 1 (⌈…⌉ with `ceil_mode`), W' likewise.
+///
+/// # Errors
+/// [`Error::Shape`] unless the input is `[N, C, H, W]`; an error too if the window is larger than the padded image.
+///
+/// # Example
+/// ```
+/// # use nyang_nn::{Ctx, MaxPool2d, Module, Tensor};
+/// let x = Tensor::from_vec([1, 1, 2, 2], vec![1.0f32, 4.0, 3.0, 2.0])?;
+/// assert_eq!(MaxPool2d::config(2).build()?.infer(x, &mut Ctx::eval())?.to_vec(), [4.0]);
+/// # Ok::<(), nyang_nn::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct MaxPool2d {
+    config: MaxPool2dConfig,
+    saved: Saved<(MaxIndices, Shape)>,
+}
+
+impl MaxPool2d {
+    /// Pooling over square windows that lie side by side, still to be built.
+    pub fn config(kernel: usize) -> MaxPool2dConfig {
+        MaxPool2dConfig { window: Window { stride: [kernel; 2], ..Window::new([kernel; 2]) } }
+    }
+}
+
+/// The output shape of pooling.
+pub(crate) fn pooled_shape(layer: &'static str, window: &Window, input: &Shape) -> Result<Shape> {
+    let [n, c, h, w] = *input.dims() else { return Err(Error::shape(layer, "[N, C, H, W]", input)) };
+    let [oh, ow] = window.out_size(layer, [h, w])?;
+    Ok(Shape::from([n, c, oh, ow]))
+}
+
+impl<T: Element> Module<T> for MaxPool2d {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn out_shape(&self, input: &Shape) -> Result<Shape> {
+        pooled_shape(KIND, &self.config.window, input)
+    }
+
+    fn infer(&self, x: Tensor<T>, _: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
+        Module::<T>::out_shape(self, x.shape())?;
+        Ok(max_pool2d_values(&x, &self.config.window)?)
+    }
+
+    fn forward(&mut self, x: Tensor<T>, _: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
+        Module::<T>::out_shape(self, x.shape())?;
+        let (y, indices) = max_pool2d(&x, &self.config.window)?;
+        self.saved.put((indices, *y.shape()));
+        Ok(y)
+    }
+
+    fn backward(&mut self, dy: Tensor<T>, _: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
+        let (indices, output) = self.saved.take(KIND)?;
+        check_dy(KIND, &output, &dy)?;
+        Ok(max_pool2d_grad_input(&dy, &indices)?)
+    }
+
+    fn spec(&self) -> Spec {
+        window_spec(KIND, &self.config.window)
+    }
+}
+
+/// A pooling window as a description.
+pub(crate) fn window_spec(kind: &str, window: &Window) -> Spec {
+    let [[top, bottom], [left, right]] = window.padding;
+    Spec::new(kind)
+        .with("kernel", window.kernel)
+        .with("stride", window.stride)
+        .with("padding", [top, bottom, left, right])
+        .with("dilation", window.dilation)
+        .with("ceil_mode", window.ceil_mode)
+}
+
+/// A pooling window from its description.
+pub(crate) fn window_from(spec: &Spec) -> Result<Window> {
+    let [top, bottom, left, right] = spec.sizes("padding")?;
+    Ok(Window {
+        kernel: spec.sizes("kernel")?,
+        stride: spec.sizes("stride")?,
+        padding: [[top, bottom], [left, right]],
+        dilation: spec.sizes("dilation")?,
+        ceil_mode: spec.bool("ceil_mode")?,
+    })
+}
+
+pub(crate) fn build<T: Element>(spec: &Spec, _: &mut Build<'_, T>) -> Result<Box<dyn Module<T>>> {
+    boxed(MaxPool2dConfig { window: window_from(spec)? }.build()?)
+}
+
+fn plain<T: Element>(_: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(MaxPool2d::config(2).build()?)
+}
+fn overlapping<T: Element>(_: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(MaxPool2d::config(3).stride(2).padding(1).build()?)
+}
+fn ceiled<T: Element>(_: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(MaxPool2d::config(2).ceil_mode(true).build()?)
+}
+fn dilated<T: Element>(_: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(MaxPool2d::config(2).stride(1).dilation(2).build()?)
+}
+
+pub(crate) const CASES: &[Case] = &[
+    Case::new("MaxPool2d/plain", &[2, 3, 4, 4], Some("nn.MaxPool2d(2)"), plain, plain),
+    Case::new("MaxPool2d/overlapping", &[2, 3, 7, 6], Some("nn.MaxPool2d(3, 2, 1)"), overlapping, overlapping),
+    Case::new("MaxPool2d/ceil", &[1, 2, 5, 5], Some("nn.MaxPool2d(2, ceil_mode=True)"), ceiled, ceiled),
+    Case::new("MaxPool2d/dilated", &[1, 2, 5, 5], Some("nn.MaxPool2d(2, 1, dilation=2)"), dilated, dilated),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gradient_goes_to_the_first_maximum() {
+        let mut layer = MaxPool2d::config(2).build().unwrap();
+        let x = Tensor::from_vec([1, 1, 2, 2], vec![1.0, 5.0, 5.0, 2.0]).unwrap();
+        layer.forward(x, &mut Ctx::train(1)).unwrap();
+        let dx = layer.backward(Tensor::full([1, 1, 1, 1], 3.0).unwrap(), &mut Ctx::train(1)).unwrap();
+        assert_eq!(dx.to_vec(), [0.0, 3.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn bad_windows_are_errors_that_name_the_field() {
+        let bad = [
+            (MaxPool2d::config(0), "kernel"),
+            (MaxPool2d::config(2).stride(0), "stride"),
+            (MaxPool2d::config(2).dilation(0), "dilation"),
+            (MaxPool2d::config(2).padding(2), "padding"),
+            (MaxPool2d::config(usize::MAX).padding(usize::MAX), "padding"),
+        ];
+        for (config, field) in bad {
+            let error = config.build().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("MaxPool2d: {field} = ")), "{error}");
+        }
+        let layer = MaxPool2d::config(5).build().unwrap();
+        assert!(Module::<f32>::out_shape(&layer, &Shape::from([1, 1, 4, 9])).is_err());
+    }
+}

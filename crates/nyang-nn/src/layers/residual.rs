@@ -1,0 +1,262 @@
+//! A body with a shortcut around it.
+
+use nyang_tensor::{Element, Shape, Tensor};
+
+use super::{BatchNorm2d, Conv2d, Flow, PadShortcut, Relu};
+use crate::case::{Case, boxed};
+use crate::{Build, Ctx, Error, Init, Module, Path, Result, Saved, Spec, Visit, VisitMut};
+
+pub(crate) const KIND: &str = "Residual";
+
+type Named<T> = Option<(String, Box<dyn Module<T>>)>;
+
+/// A residual block: the body learns what to add to its input.
+///
+/// ```text
+/// y = g(f(x) + s(x))        f the body, s the shortcut (the identity unless given), g what comes after (the identity unless given)
+///
+/// dz = g′(dy)               dx = f′(dz) + s′(dz)
+/// ```
+///
+/// The body's children stand directly below the block in paths, beside the shortcut, as in torchvision: `layer1.0.conv1.weight`,
+/// `layer1.0.downsample.0.weight`.
+///
+/// # Errors
+/// A child's error, with its name in front. [`Error::Shape`] if body and shortcut give different shapes.
+/// [`Error::Duplicate`] if the shortcut has the name of one of the body's children.
+///
+/// # Reference
+/// He et al. 2016, *Deep residual learning for image recognition*, arXiv:1512.03385.
+///
+/// # Example
+/// ```
+/// # use nyang_nn::{Conv2d, Ctx, Flow, Init, Module, Relu, Residual, Tensor};
+/// let init = &mut Init::seed(1);
+/// let body = Flow::<f32>::new().named("conv1", Conv2d::config(8, 8, 3).padding(1).build(init)?);
+/// let block = Residual::new(body).after("relu", Relu::new());
+/// assert_eq!(block.infer(Tensor::ones([1, 8, 4, 4])?, &mut Ctx::eval())?.dims(), [1, 8, 4, 4]);
+/// # Ok::<(), nyang_nn::Error>(())
+/// ```
+pub struct Residual<T: Element = f32> {
+    body: Flow<T>,
+    shortcut: Named<T>,
+    after: Named<T>,
+    ran: Saved<()>,
+}
+
+impl<T: Element> Residual<T> {
+    /// A block with this body, the identity as shortcut, and nothing after the sum.
+    pub fn new(body: Flow<T>) -> Self {
+        Residual { body, shortcut: None, after: None, ran: Saved::default() }
+    }
+
+    /// Replaces the identity: a 1×1 convolution, say, where the body changes the shape.
+    pub fn shortcut(mut self, name: &str, module: impl Module<T>) -> Self {
+        self.shortcut = Some((name.to_owned(), Box::new(module)));
+        self
+    }
+
+    /// What the sum goes through, usually a ReLU.
+    pub fn after(mut self, name: &str, module: impl Module<T>) -> Self {
+        self.after = Some((name.to_owned(), Box::new(module)));
+        self
+    }
+
+    fn sound(&self) -> Result<()> {
+        let mut names: Vec<&str> = self.body.children().map(|c| c.0).collect();
+        for (name, _) in self.shortcut.iter().chain(&self.after) {
+            if names.contains(&name.as_str()) {
+                return Err(Error::Duplicate { layer: KIND, name: name.clone() });
+            }
+            names.push(name);
+        }
+        Ok(())
+    }
+
+    fn sum(body: Tensor<T>, shortcut: &Tensor<T>) -> Result<Tensor<T>> {
+        same_shape(body.shape(), shortcut.shape())?;
+        Ok(body.add(shortcut)?)
+    }
+}
+
+fn same_shape(body: &Shape, shortcut: &Shape) -> Result<()> {
+    if body == shortcut {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        layer: KIND,
+        expected: format!("a shortcut of its body's shape {body}"),
+        got: *shortcut,
+        hint: Some("give it a shortcut, such as a 1×1 convolution of the body's stride and channels".into()),
+    })
+}
+
+impl<T: Element> Module<T> for Residual<T> {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn out_shape(&self, input: &Shape) -> Result<Shape> {
+        self.sound()?;
+        let out = self.body.out_shape(input)?;
+        let beside = match &self.shortcut {
+            Some((name, s)) => s.out_shape(input).map_err(|e| e.within(name))?,
+            None => *input,
+        };
+        same_shape(&out, &beside)?;
+        match &self.after {
+            Some((name, g)) => g.out_shape(&out).map_err(|e| e.within(name)),
+            None => Ok(out),
+        }
+    }
+
+    fn infer(&self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
+        self.sound()?;
+        let beside = match &self.shortcut {
+            Some((name, s)) => cx.infer(name, s.as_ref(), x.clone())?,
+            None => x.clone(),
+        };
+        let z = Self::sum(self.body.infer(x, cx)?, &beside)?;
+        drop(beside); // so that what comes after may work in place
+        match &self.after {
+            Some((name, g)) => cx.infer(name, g.as_ref(), z),
+            None => Ok(z),
+        }
+    }
+
+    fn forward(&mut self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
+        self.sound()?;
+        let beside = match &mut self.shortcut {
+            Some((name, s)) => cx.forward(name, s.as_mut(), x.clone())?,
+            None => x.clone(),
+        };
+        let z = Self::sum(self.body.forward(x, cx)?, &beside)?;
+        drop(beside);
+        let y = match &mut self.after {
+            Some((name, g)) => cx.forward(name, g.as_mut(), z)?,
+            None => z,
+        };
+        self.ran.put(());
+        Ok(y)
+    }
+
+    fn backward(&mut self, dy: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
+        self.ran.take(KIND)?;
+        let dz = match &mut self.after {
+            Some((name, g)) => cx.backward(name, g.as_mut(), dy)?,
+            None => dy,
+        };
+        let through_body = self.body.backward(dz.clone(), cx)?;
+        let beside = match &mut self.shortcut {
+            Some((name, s)) => cx.backward(name, s.as_mut(), dz)?,
+            None => dz,
+        };
+        Ok(through_body.add(&beside)?)
+    }
+
+    fn visit(&self, at: Path<'_>, v: &mut dyn Visit<T>) {
+        self.body.visit(at, v);
+        self.shortcut.iter().chain(&self.after).for_each(|(name, m)| m.visit(at.child(name), v));
+    }
+
+    fn visit_mut(&mut self, at: Path<'_>, v: &mut dyn VisitMut<T>) {
+        self.body.visit_mut(at, v);
+        self.shortcut.iter_mut().chain(&mut self.after).for_each(|(name, m)| m.visit_mut(at.child(name), v));
+    }
+
+    /// Children: `body`, and where there are any `shortcut` and `after`, each a flow of one child that bears its name.
+    fn spec(&self) -> Spec {
+        let one = |spec: Spec, part: &str, named: &Named<T>| match named {
+            Some((name, m)) => spec.child(part, Spec::new(super::flow::KIND).child(name, m.spec())),
+            None => spec,
+        };
+        let spec = Spec::new(KIND).child("body", self.body.spec());
+        one(one(spec, "shortcut", &self.shortcut), "after", &self.after)
+    }
+}
+
+pub(crate) fn build<T: Element>(spec: &Spec, b: &mut Build<'_, T>) -> Result<Box<dyn Module<T>>> {
+    let part = |name: &str| spec.children.iter().find(|c| c.0 == name).map(|c| &c.1);
+    let wrong = |what: &str| Error::Spec { kind: KIND.into(), what: what.to_owned() };
+    let body = part("body").ok_or_else(|| wrong("it has no child `body`"))?;
+    let body = b.children(body)?.into_iter().fold(Flow::new(), |flow, (name, module)| flow.named(&name, module));
+    let mut only = |name: &str| -> Result<Named<T>> {
+        let Some(flow) = part(name) else { return Ok(None) };
+        let mut children = b.children(flow)?;
+        match (children.pop(), children.pop()) {
+            (Some(only), None) => Ok(Some(only)),
+            _ => Err(wrong(&format!("its `{name}` must have one child"))),
+        }
+    };
+    let block = Residual { body, shortcut: only("shortcut")?, after: only("after")?, ran: Saved::default() };
+    block.sound()?;
+    boxed(block)
+}
+
+fn body<T: Element>(init: &mut Init, c: usize, o: usize, stride: usize) -> Result<Flow<T>> {
+    Ok(Flow::new()
+        .named("conv1", Conv2d::config(c, o, 3).stride(stride).padding(1).bias(false).build(init)?)
+        .named("bn1", BatchNorm2d::config(o).build(init)?)
+        .named("relu1", Relu::new())
+        .named("conv2", Conv2d::config(o, o, 3).padding(1).bias(false).build(init)?)
+        .named("bn2", BatchNorm2d::config(o).build(init)?))
+}
+fn identity<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Residual::new(body(init, 3, 3, 1)?).after("relu2", Relu::new()))
+}
+fn projected<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    let downsample = Flow::new().then(Conv2d::config(3, 4, 1).stride(2).bias(false).build(init)?).then(BatchNorm2d::config(4).build(init)?);
+    boxed(Residual::new(body(init, 3, 4, 2)?).shortcut("downsample", downsample).after("relu2", Relu::new()))
+}
+fn padded<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Residual::new(body(init, 2, 4, 2)?).shortcut("pad", PadShortcut::new(2, 4, 2)?).after("relu2", Relu::new()))
+}
+fn linear<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Residual::new(Flow::new().named("conv", Conv2d::config(2, 2, 3).padding(1).build(init)?)))
+}
+
+pub(crate) const CASES: &[Case] = &[
+    Case::new("Residual/identity", &[3, 3, 4, 4], Some("BasicBlock(3, 3)"), identity, identity),
+    Case::new("Residual/projected", &[3, 3, 4, 4], Some("BasicBlock(3, 4, stride=2, shortcut='conv')"), projected, projected),
+    Case::new("Residual/padded", &[3, 2, 4, 4], Some("BasicBlock(2, 4, stride=2, shortcut='pad')"), padded, padded),
+    Case::new("Residual/linear", &[2, 2, 3, 3], Some("Residual(conv=nn.Conv2d(2, 2, 3, padding=1))"), linear, linear),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::StateDict;
+
+    #[test]
+    fn parameters_have_torchvisions_names() {
+        let block = projected::<f32>(&mut Init::seed(1)).unwrap();
+        let state = StateDict::of(block.as_ref()).unwrap();
+        let weights: Vec<&str> = state.names().filter(|n| n.ends_with("weight")).collect();
+        assert_eq!(weights, ["bn1.weight", "bn2.weight", "conv1.weight", "conv2.weight", "downsample.0.weight", "downsample.1.weight"]);
+    }
+
+    #[test]
+    fn a_body_that_changes_the_shape_needs_a_shortcut() {
+        let block = Residual::new(body::<f32>(&mut Init::seed(1), 3, 4, 2).unwrap());
+        let error = block.out_shape(&Shape::from([1, 3, 8, 8])).unwrap_err().to_string();
+        assert!(error.starts_with("Residual expects a shortcut of its body's shape [1, 4, 4, 4], got [1, 3, 8, 8]; give it"), "{error}");
+    }
+
+    #[test]
+    fn the_shortcut_may_not_take_a_name_of_the_body() {
+        let block = Residual::new(body::<f32>(&mut Init::seed(1), 3, 3, 1).unwrap()).shortcut("conv1", Relu::new());
+        assert!(matches!(block.out_shape(&Shape::from([1, 3, 8, 8])), Err(Error::Duplicate { .. })));
+    }
+
+    #[test]
+    fn damaged_descriptions_are_errors() {
+        let registry = crate::Registry::<f32>::standard();
+        let mut no_body = identity::<f32>(&mut Init::seed(1)).unwrap().spec();
+        no_body.children.remove(0);
+        let mut two = identity::<f32>(&mut Init::seed(1)).unwrap().spec();
+        two.children[1].1.children.push(("x".into(), Spec::new("Relu")));
+        for spec in [no_body, two] {
+            assert!(matches!(registry.build(&spec, &mut Init::seed(1)), Err(Error::Spec { .. })));
+        }
+    }
+}

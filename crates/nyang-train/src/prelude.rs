@@ -1,0 +1,15 @@
+//! What a program that trains and uses a classifier needs: `use nyang_train::prelude::*;`.
+
+pub use nyang_data::{Batch, Dataset, Digits, InMemory, LastBatch, Loader, Normalize, Sample, Shift, Source, Split, Subset};
+/// What the methods of a [`Module`] return.
+pub use nyang_nn::Result as ModelResult;
+pub use nyang_nn::check::{GradCheck, check_gradients};
+pub use nyang_nn::{
+    AvgPool2d, BatchNorm2d, Conv2d, CrossEntropy, Ctx, Dropout, Element, Flatten, Flow, GlobalAvgPool2d, Init, Linear, Loss, MaxPool2d,
+    Mode, Module, PadShortcut, Param, Registry, Relu, Residual, Rng, Saved, Scheme, Shape, Spec, StateDict, Targets, Tensor, state,
+    summary, zoo,
+};
+pub use nyang_optim::{Adam, Optimizer, Schedule, Scheduler, Sgd, StepDecay};
+
+pub use crate::metrics::{ConfusionMatrix, accuracy, f1_score, macro_f1};
+pub use crate::{Callback, Classifier, Error, Evaluation, ModelCard, Progress, Result, Run, Trainer, evaluate, load_model, save_model};
