@@ -1,1 +1,53 @@
-fn main(){}
+//! The workspace's chores: `cargo xtask gradcheck` and `cargo xtask tidy`.
+
+mod gradcheck;
+mod loss_module;
+mod table;
+mod tidy;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the NyangTorch workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Compare every layer's and loss's backward with central differences in f64, and its f32 with its f64
+    Gradcheck {
+        /// Only the cases whose name contains this: `Conv2d`, `Linear/wide`
+        name: Option<String>,
+        /// End standard output with one line of JSON; the table goes to standard error
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check the invariants of ARCHITECTURE.md that can be read off the text of the repository
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().task {
+        Task::Gradcheck { name, json } => gradcheck::run(name.as_deref().unwrap_or_default(), json),
+        Task::Tidy => tidy::run(),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        // `cargo xtask tidy | head` closes our output: what was asked for has been read
+        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "error: {error}"); // nobody is left to hear it if this fails
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a chore gives: whether all is well, or why it could not be done.
+type Outcome = Result<bool, Box<dyn std::error::Error>>;
