@@ -82,13 +82,7 @@ pub trait VisitMut<T: Element> {
 ///
 /// Kinds of field: `param` (a [`Param`]), `option` (an `Option<Param>`), `buffer` (a `Tensor`), `counter` (a `u64`) and `child` (a
 /// module). The field's name is the name in the path.
-///
-/// ```ignore
-/// impl<T: Element> Module<T> for Linear<T> {
-///     // …
-///     state!(T: param weight, option bias);
-/// }
-/// ```
+/// [`Module`](crate::Module) shows a whole model that uses it.
 #[macro_export]
 macro_rules! state {
     ($t:ty: $($kind:ident $field:ident),* $(,)?) => {
