@@ -1,8 +1,9 @@
 //! Progress bars in a terminal, plain lines elsewhere.
 
+use std::fmt;
 use std::io::{IsTerminal, Write, stderr};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::{BatchReport, Callback, EpochReport, Phase, Plan, Result};
 
@@ -22,13 +23,14 @@ impl Progress {
     }
 }
 
-/// `epoch 3 train:  40%|████▎     | 20/50 [00:01<00:02, 19.6 it/s, loss 0.051, acc 0.984]`
+/// `epoch 3 train:  40%|████▎     | 20/50 [1s<2s, 19.6 it/s, loss 0.051, acc 0.984]`
 fn style() -> ProgressStyle {
+    const TEMPLATE: &str = "{prefix}: {percent:>3}%|{bar:24}| {pos}/{len} [{elapsed}<{eta}, {rate}, {msg}]";
+    let rate = |state: &ProgressState, to: &mut dyn fmt::Write| {
+        let _ = write!(to, "{:.1} it/s", state.per_sec()); // a display that cannot be written shows nothing
+    };
     let plain = ProgressStyle::default_bar();
-    plain
-        .clone()
-        .template("{prefix}: {percent:>3}%|{bar:24}| {pos}/{len} [{elapsed}<{eta}, {per_sec}, {msg}]")
-        .map_or(plain, |s| s.progress_chars("█▉▊▋▌▍▎▏ "))
+    plain.clone().template(TEMPLATE).map_or(plain, |style| style.with_key("rate", rate).progress_chars("█▉▊▋▌▍▎▏ "))
 }
 
 impl Callback for Progress {
