@@ -10,8 +10,8 @@ use crate::parallel;
 use crate::{Element, Error, Result, Tensor};
 
 /// Rows and columns of C in a block, and how much of K is multiplied at a time. Chosen so that what `matrixmultiply` packs
-/// for a block, (64 + 56) · 128 `f32`, stays below 64 KiB: a training step then makes no large allocation.
-const BLOCK: [usize; 3] = [64, 56, 128];
+/// for a block, (64 + 64) · 120 `f32`, stays below 64 KiB: a training step then makes no large allocation.
+const BLOCK: [usize; 3] = [64, 64, 120];
 
 /// Multiply-adds below which sharing the work costs more than it brings.
 const SERIAL: usize = 64 * 1024;
@@ -126,6 +126,7 @@ pub(crate) fn gemm<T: Element>(
         return;
     }
     let [bm, bn, bk] = BLOCK;
+    let bk = k.div_ceil(k.div_ceil(bk).max(1)); // pieces of equal depth: 128 is 2 · 64, not 120 + 8
     let columns = n.div_ceil(bn);
     let shared = (Shared(a_at), Shared(b_at), Shared(c_at));
     let block = |i: usize| {

@@ -64,9 +64,9 @@ impl Plan {
     }
 
     /// Calls `f(from, position, first)` for each real cell under the window of output pixel `p`, row by row: where its channels start in
-    /// `x`, its position in the plane, and whether it is the first.
+    /// `x`, its position in the plane, and whether it is the first. Returns whether there was any.
     #[inline]
-    fn cells(&self, p: usize, mut f: impl FnMut(usize, usize, bool)) {
+    fn cells(&self, p: usize, mut f: impl FnMut(usize, usize, bool)) -> bool {
         let ([_, c, h, w], [_, _, height, width]) = (self.input, self.output);
         let (n, oh, ow) = (p / (height * width), p / width % height, p % width);
         let (rows, columns) = (self.window.reach(0, oh, h), self.window.reach(1, ow, w));
@@ -77,13 +77,26 @@ impl Plan {
                 f((n * h * w + position) * c, position, i + j == 0);
             }
         }
+        !(rows.taps.is_empty() || columns.taps.is_empty())
     }
 }
 
-/// Whether `v` takes the place of the best so far: it is larger, so the first of equals stays, or it is NaN.
+/// The better of two values: the larger, so the first of equals stays; or NaN, the last of them.
+///
+/// A branch on `v > best` would be guessed wrong every other time. This one is for NaN alone; the other becomes a maximum instruction.
 #[inline]
-fn wins<T: Element>(v: T, best: T) -> bool {
-    (v > best) | v.is_nan()
+fn better<T: Element>(best: T, v: T) -> T {
+    let larger = if v > best { v } else { best };
+    if v.is_nan() { v } else { larger }
+}
+
+/// Puts the values that are better, and their position, in the place of the best so far.
+fn take_better<T: Element>(best: &mut [T], at: &mut [u32], values: &[T], position: u32) {
+    for ((best, at), &v) in best.iter_mut().zip(at).zip(values) {
+        let mask = u32::from((v > *best) | v.is_nan()).wrapping_neg(); // again no branch
+        *at = (*at & !mask) | (position & mask);
+        *best = better(*best, v);
+    }
 }
 
 /// The maximum under each window, `[N, C, H, W] → [N, C, OH, OW]`, channels-last, and where it stood.
@@ -113,21 +126,19 @@ pub fn max_pool2d<T: Element>(x: &Tensor<T>, window: &Window) -> Result<(Tensor<
     let tasks = y.memory_mut()?.par_chunks_mut(size).zip(positions.par_chunks_mut(size)).enumerate();
     tasks.for_each(|(task, (y, positions))| {
         for (i, (y, positions)) in y.chunks_exact_mut(c).zip(positions.chunks_exact_mut(c)).enumerate() {
-            y.fill(T::NEG_INFINITY);
-            positions.fill(NOWHERE);
-            plan.cells(task * size / c + i, |from, position, first| {
+            let any = plan.cells(task * size / c + i, |from, position, first| {
                 let position = position as u32; // below 2³², as checked
                 if first {
                     y.copy_from_slice(&x[from..from + c]);
                     positions.fill(position);
                     return;
                 }
-                for ((best, at), &v) in y.iter_mut().zip(positions.iter_mut()).zip(&x[from..from + c]) {
-                    let wins = wins(v, *best);
-                    *best = if wins { v } else { *best };
-                    *at = if wins { position } else { *at };
-                }
+                take_better(y, positions, &x[from..from + c], position);
             });
+            if !any {
+                y.fill(T::NEG_INFINITY);
+                positions.fill(NOWHERE);
+            }
         }
     });
     Ok((y, MaxIndices { positions, input, output: shape }))
@@ -144,16 +155,18 @@ pub fn max_pool2d_values<T: Element>(x: &Tensor<T>, window: &Window) -> Result<T
     let mut y = Tensor::stale_channels_last(plan.output)?;
     for_each_chunk(y.memory_mut()?, plan.chunk(), |start, part| {
         for (i, y) in part.chunks_exact_mut(c).enumerate() {
-            y.fill(T::NEG_INFINITY);
-            plan.cells(start / c + i, |from, _, first| {
+            let any = plan.cells(start / c + i, |from, _, first| {
                 if first {
                     y.copy_from_slice(&x[from..from + c]);
                     return;
                 }
                 for (best, &v) in y.iter_mut().zip(&x[from..from + c]) {
-                    *best = if wins(v, *best) { v } else { *best };
+                    *best = better(*best, v);
                 }
             });
+            if !any {
+                y.fill(T::NEG_INFINITY);
+            }
         }
     });
     Ok(y)

@@ -174,7 +174,7 @@ pub fn conv2d_grad_input<T: Element>(dy: &Tensor<T>, weight: &Tensor<T>, input: 
                     let block = plan.block(&blocks, i);
                     let da = &mut scratch[..rows * block.width];
                     patches(first, rows, group, &block, da, block.width);
-                    plan.scatter(da, group, &block, first, (start, images));
+                    plan.scatter(da, group, &block, first..first + rows, (start, images));
                 }
             }
         })?;

@@ -11,8 +11,8 @@ use crate::kernels::gemm::Matrix;
 use crate::kernels::image_dims;
 use crate::{Element, Result, Shape};
 
-/// Output pixels that are multiplied at once.
-pub(super) const TILE: usize = 128;
+/// Output pixels that are multiplied at once: two blocks of rows, or one of depth, of the matrix product.
+pub(super) const TILE: usize = 120;
 
 /// Bytes of patches in a tile: a quarter of a second-level cache.
 const TILE_BYTES: usize = 256 * 1024;
@@ -136,76 +136,77 @@ impl Plan {
             return Matrix { values: &x[pixels.start * c + group * self.cg + block.first..], row: c, column: 1 };
         }
         let patches = &mut scratch[..pixels.len() * block.width];
-        self.gather(x, group, block, pixels.start, patches);
+        self.gather(x, group, block, pixels, patches);
         Matrix { values: patches, row: block.width, column: 1 }
     }
 
-    /// Calls `f(to, from, n)` for each run in the patch of pixel `[n, oh, ow]`: `n` values from position `to` of the patch on are those
-    /// from position `from` of `x` on. Returns how many values of the patch that were; the others are padding.
+    /// Calls `f(to, from, n)` for each run in the patches of `pixels`: `n` values from position `to` of the patches `[pixels, block.width]`
+    /// on are those from position `from` of `x` on. What no run covers is padding.
     #[inline]
-    fn runs(&self, [n, oh, ow]: [usize; 3], group: usize, block: &Block, mut f: impl FnMut(usize, usize, usize)) -> usize {
-        let [_, c, h, w] = self.input;
+    fn runs(&self, pixels: Range<usize>, group: usize, block: &Block, mut f: impl FnMut(usize, usize, usize)) {
+        let ([_, c, h, w], [_, _, height, width]) = (self.input, self.output);
         let window = &self.g.window;
-        let (rows, columns) = (window.reach(0, oh, h), window.reach(1, ow, w));
-        let (kw, [dh, dw], width) = (window.kernel[1], window.dilation, block.channels.len());
-        let side_by_side = dw == 1 && width == c;
-        let mut real = 0;
-        for (i, kh) in rows.taps.clone().enumerate() {
-            // the taps of this kernel row that are both in the block and on the image
-            let start = columns.taps.start.max(block.taps.start.saturating_sub(kh * kw));
-            let end = columns.taps.end.min(block.taps.end.saturating_sub(kh * kw));
-            if start >= end {
-                continue;
+        let (kw, stride, left) = (window.kernel[1], window.stride[1], window.padding[1][0]);
+        let ([dh, dw], channels) = (window.dilation, block.channels.len());
+        let side_by_side = dw == 1 && channels == c;
+        let mut pixel = pixels.start;
+        while pixel < pixels.end {
+            // the pixels of one output row
+            let (n, oh, ow) = (pixel / (height * width), pixel / width % height, pixel % width);
+            let count = (width - ow).min(pixels.end - pixel);
+            let rows = window.reach(0, oh, h);
+            for (i, kh) in rows.taps.enumerate() {
+                // the taps of one kernel row that are in the block
+                let taps = block.taps.start.saturating_sub(kh * kw)..kw.min(block.taps.end.saturating_sub(kh * kw));
+                if taps.is_empty() {
+                    continue;
+                }
+                let row = (n * h + rows.first + i * dh) * w * c + group * self.cg + block.channels.start;
+                for p in 0..count {
+                    // of those, the ones that are on the image
+                    let start = (ow + p) * stride;
+                    let (mut first, mut last) = (taps.start, taps.end);
+                    if start + first * dw < left || start + (last - 1) * dw >= left + w {
+                        let real = window.reach(1, ow + p, w).taps;
+                        (first, last) = (first.max(real.start), last.min(real.end));
+                        if first >= last {
+                            continue;
+                        }
+                    }
+                    let to = (pixel - pixels.start + p) * block.width + (kh * kw + first - block.taps.start) * channels;
+                    let from = row + (start + first * dw - left) * c;
+                    if side_by_side {
+                        f(to, from, (last - first) * channels);
+                    } else {
+                        (0..last - first).for_each(|j| f(to + j * channels, from + j * dw * c, channels));
+                    }
+                }
             }
-            let column = columns.first + (start - columns.taps.start) * dw;
-            let from = ((n * h + rows.first + i * dh) * w + column) * c + group * self.cg + block.channels.start;
-            let to = (kh * kw + start - block.taps.start) * width;
-            if side_by_side {
-                f(to, from, (end - start) * width);
-            } else {
-                (0..end - start).for_each(|j| f(to + j * width, from + j * dw * c, width));
-            }
-            real += (end - start) * width;
-        }
-        real
-    }
-
-    /// The output pixels from `first` on, as `[n, oh, ow]`.
-    fn pixels(&self, first: usize) -> impl Iterator<Item = [usize; 3]> {
-        let [_, _, height, width] = self.output.map(|d| d.max(1));
-        let mut next = [first / (height * width), first / width % height, first % width];
-        std::iter::repeat_with(move || {
-            let pixel = next;
-            next[2] += 1;
-            if next[2] == width {
-                next = [next[0], next[1] + 1, 0];
-            }
-            if next[1] == height {
-                next = [next[0] + 1, 0, 0];
-            }
-            pixel
-        })
-    }
-
-    /// Writes the patches of the pixels from `first` on to the rows of `patches` `[pixels, block.width]`.
-    fn gather<T: Element>(&self, x: &[T], group: usize, block: &Block, first: usize, patches: &mut [T]) {
-        for (patch, pixel) in patches.chunks_exact_mut(block.width.max(1)).zip(self.pixels(first)) {
-            let real = self.runs(pixel, group, block, |to, from, n| patch[to..to + n].copy_from_slice(&x[from..from + n]));
-            if real < block.width {
-                patch.fill(T::ZERO);
-                self.runs(pixel, group, block, |to, from, n| patch[to..to + n].copy_from_slice(&x[from..from + n]));
-            }
+            pixel += count;
         }
     }
 
-    /// The transpose of [`Plan::gather`]: adds the rows of `patches` to the places that they would have come from. `dx` starts at
-    /// position `start` of the whole gradient.
-    pub(super) fn scatter<T: Element>(&self, patches: &[T], group: usize, block: &Block, first: usize, (start, dx): (usize, &mut [T])) {
-        for (patch, pixel) in patches.chunks_exact(block.width.max(1)).zip(self.pixels(first)) {
-            self.runs(pixel, group, block, |from, to, n| {
-                let to = to - start;
-                dx[to..to + n].iter_mut().zip(&patch[from..from + n]).for_each(|(sum, &v)| *sum += v);
-            });
+    /// Writes the patches of `pixels` to the rows of `patches` `[pixels, block.width]`.
+    fn gather<T: Element>(&self, x: &[T], group: usize, block: &Block, pixels: Range<usize>, patches: &mut [T]) {
+        if self.g.window.padding != [[0, 0]; 2] {
+            patches.fill(T::ZERO);
         }
+        self.runs(pixels, group, block, |to, from, n| patches[to..to + n].copy_from_slice(&x[from..from + n]));
+    }
+
+    /// The transpose of gathering: adds the rows of `patches` to the places that they would have come from. `dx` starts at position
+    /// `start` of the whole gradient.
+    pub(super) fn scatter<T: Element>(
+        &self,
+        patches: &[T],
+        group: usize,
+        block: &Block,
+        pixels: Range<usize>,
+        (start, dx): (usize, &mut [T]),
+    ) {
+        self.runs(pixels, group, block, |from, to, n| {
+            let sums = &mut dx[to - start..to - start + n];
+            sums.iter_mut().zip(&patches[from..from + n]).for_each(|(sum, &v)| *sum += v);
+        });
     }
 }
