@@ -86,11 +86,11 @@ pub trait VisitMut<T: Element> {
 #[macro_export]
 macro_rules! state {
     ($t:ty: $($kind:ident $field:ident),* $(,)?) => {
-        #[allow(unused_variables)]
+        #[allow(unused_variables)] // a module of no fields sees nothing
         fn visit(&self, at: $crate::Path<'_>, v: &mut dyn $crate::Visit<$t>) {
             $($crate::state!(@see $kind self.$field, stringify!($field), at, v);)*
         }
-        #[allow(unused_variables)]
+        #[allow(unused_variables)] // a module of no fields sees nothing
         fn visit_mut(&mut self, at: $crate::Path<'_>, v: &mut dyn $crate::VisitMut<$t>) {
             $($crate::state!(@change $kind self.$field, stringify!($field), at, v);)*
         }
