@@ -165,10 +165,13 @@ fn some_pixels(op: &'static str, shape: &Shape) -> Result<()> {
 
 /// Calls `f(y, x, n)` with the row-major positions of an output and an input value for each input cell that an average is taken over, and
 /// the number it is divided by.
-fn for_each_share(input: &Shape, window: &Window, divisor: Divisor, mut f: impl FnMut(usize, usize, usize)) -> Result<Shape> {
+fn for_each_share(input: &Shape, window: &Window, divisor: Divisor, mut f: impl FnMut(usize, usize, usize)) -> Result<()> {
     let Plan { input: [n, c, h, w], output, .. } = Plan::new(input, window, divisor)?;
     let Window { kernel, stride, padding: [[top, bottom], [left, right]], .. } = *window;
     let [_, _, height, width] = output;
+    if input.is_empty() {
+        return Ok(()); // no cells
+    }
     for y in 0..n * c * height * width {
         let (plane, oh, ow) = (y / (height * width), y / width % height, y % width);
         let taps = (0..kernel[0]).flat_map(|kh| (0..kernel[1]).map(move |kw| (oh * stride[0] + kh, ow * stride[1] + kw)));
@@ -182,7 +185,7 @@ fn for_each_share(input: &Shape, window: &Window, divisor: Divisor, mut f: impl 
         };
         real.iter().for_each(|&(i, j)| f(y, (plane * h + i) * w + j, by));
     }
-    Ok(Shape::from(output))
+    Ok(())
 }
 
 /// The twin of [`avg_pool2d`] in plain loops. With a window as large as the image it is the twin of [`global_avg_pool2d`].
@@ -191,9 +194,10 @@ fn for_each_share(input: &Shape, window: &Window, divisor: Divisor, mut f: impl 
 /// As [`avg_pool2d`].
 pub fn avg_pool2d_plain<T: Element>(x: &Tensor<T>, window: &Window, divisor: Divisor) -> Result<Tensor<T>> {
     let a = x.to_vec();
-    let mut y = vec![T::ZERO; Plan::new(x.shape(), window, divisor)?.output.iter().product()];
-    let out = for_each_share(x.shape(), window, divisor, |iy, ix, n| y[iy] += a[ix] / T::of(n as f64))?;
-    Tensor::from_vec(out, y)
+    let mut y = Tensor::zeros(Plan::new(x.shape(), window, divisor)?.output)?;
+    let sums = y.as_mut_slice()?;
+    for_each_share(x.shape(), window, divisor, |iy, ix, n| sums[iy] += a[ix] / T::of(n as f64))?;
+    Ok(y)
 }
 
 /// The twin of [`avg_pool2d_grad_input`] in plain loops.
@@ -203,9 +207,10 @@ pub fn avg_pool2d_plain<T: Element>(x: &Tensor<T>, window: &Window, divisor: Div
 pub fn avg_pool2d_grad_input_plain<T: Element>(dy: &Tensor<T>, input: &Shape, window: &Window, divisor: Divisor) -> Result<Tensor<T>> {
     require_shape("avg_pool2d_grad_input", Shape::from(Plan::new(input, window, divisor)?.output), dy)?;
     let d = dy.to_vec();
-    let mut dx = vec![T::ZERO; input.len()];
-    for_each_share(input, window, divisor, |iy, ix, n| dx[ix] += d[iy] / T::of(n as f64))?;
-    Tensor::from_vec(input, dx)
+    let mut dx = Tensor::zeros(input)?;
+    let sums = dx.as_mut_slice()?;
+    for_each_share(input, window, divisor, |iy, ix, n| sums[ix] += d[iy] / T::of(n as f64))?;
+    Ok(dx)
 }
 
 #[cfg(test)]

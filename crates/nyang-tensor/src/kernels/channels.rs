@@ -91,10 +91,7 @@ impl Rows {
     ) -> Result<[Vec<f64>; K]> {
         let mut total = [const { Vec::new() }; K];
         for total in &mut total {
-            // an empty batch may claim any number of channels
-            let too_much = |_| Error::Memory { bytes: self.channels.saturating_mul(size_of::<f64>()) };
-            total.try_reserve_exact(self.channels).map_err(too_much)?;
-            total.resize(self.channels, 0.0);
+            *total = self.zeros()?;
         }
         for part in map_ranges(len, self.chunk(PART), |range| self.sums_of(range, &add)) {
             for (total, part) in total.iter_mut().zip(part) {
@@ -102,6 +99,15 @@ impl Rows {
             }
         }
         Ok(total)
+    }
+
+    /// A zero for each channel. An error where they do not fit: an empty batch may claim any number of channels.
+    fn zeros(&self) -> Result<Vec<f64>> {
+        let mut zeros = Vec::new();
+        let too_much = |_| Error::Memory { bytes: self.channels.saturating_mul(size_of::<f64>()) };
+        zeros.try_reserve_exact(self.channels).map_err(too_much)?;
+        zeros.resize(self.channels, 0.0);
+        Ok(zeros)
     }
 
     /// About `size` values in whole rows.
@@ -241,50 +247,70 @@ pub fn channel_add<T: Element>(x: Tensor<T>, bias: &[T]) -> Result<Tensor<T>> {
 
 /// The same in plain loops, value by value: the definitions.
 pub mod plain {
-    use super::PairAffine;
-    use crate::{Element, Tensor};
+    use super::{PairAffine, Rows};
+    use crate::{Element, Result, Tensor};
 
-    /// The channel of each value in row-major order; all are 0 where there is no dimension 1.
-    fn channels<T: Element>(x: &Tensor<T>) -> impl Iterator<Item = usize> {
-        let c = x.dims().get(1).copied().unwrap_or(1).max(1);
-        let inner = x.dims().iter().skip(2).product::<usize>().max(1);
-        (0..x.len()).map(move |i| i / inner % c)
+    /// The channel of each value in row-major order, once x is known to have channels and there is one of each number for each.
+    fn channels<T: Element>(x: &Tensor<T>, numbers: &[&[T]]) -> Result<impl Iterator<Item = usize> + use<T>> {
+        let rows = Rows::new("channels::plain", x.shape())?;
+        numbers.iter().try_for_each(|v| rows.along("channels::plain", "numbers", v).map(|_| ()))?;
+        let (c, inner) = (rows.channels.max(1), x.dims()[2..].iter().fold(1, |n: usize, &d| n.saturating_mul(d.max(1))));
+        Ok((0..x.len()).map(move |i| i / inner % c))
     }
 
-    /// Σ term(i) for each channel, i running over its values' row-major positions.
-    fn sums<T: Element>(x: &Tensor<T>, term: impl Fn(usize, usize) -> T) -> Vec<f64> {
-        let mut sums = vec![0.0; x.dims().get(1).copied().unwrap_or(1)];
-        channels(x).enumerate().for_each(|(i, c)| sums[c] += term(i, c).to_f64());
-        sums
+    /// Σ term(i, c) for each channel c, i running over its values' row-major positions.
+    fn sums<T: Element>(x: &Tensor<T>, numbers: &[&[T]], term: impl Fn(usize, usize) -> T) -> Result<Vec<f64>> {
+        let mut sums = Rows::new("channels::plain", x.shape())?.zeros()?;
+        channels(x, numbers)?.enumerate().for_each(|(i, c)| sums[c] += term(i, c).to_f64());
+        Ok(sums)
     }
 
     /// Σ x.
-    pub fn channel_sums<T: Element>(x: &Tensor<T>) -> Vec<f64> {
+    ///
+    /// # Errors
+    /// As [`channel_sums`](super::channel_sums); so the others here.
+    pub fn channel_sums<T: Element>(x: &Tensor<T>) -> Result<Vec<f64>> {
         let v = x.to_vec();
-        sums(x, |i, _| v[i])
+        sums(x, &[], |i, _| v[i])
     }
 
     /// Σ (x − μ)².
-    pub fn channel_centered_squares<T: Element>(x: &Tensor<T>, mean: &[T]) -> Vec<f64> {
+    ///
+    /// # Errors
+    /// As [`channel_centered_squares`](super::channel_centered_squares).
+    pub fn channel_centered_squares<T: Element>(x: &Tensor<T>, mean: &[T]) -> Result<Vec<f64>> {
         let v = x.to_vec();
-        sums(x, |i, c| (v[i] - mean[c]) * (v[i] - mean[c]))
+        sums(x, &[mean], |i, c| (v[i] - mean[c]) * (v[i] - mean[c]))
     }
 
     /// (Σ dy, Σ dy·(x − μ)).
-    pub fn channel_dots<T: Element>(dy: &Tensor<T>, x: &Tensor<T>, mean: &[T]) -> (Vec<f64>, Vec<f64>) {
+    ///
+    /// # Errors
+    /// As [`channel_dots`](super::channel_dots).
+    pub fn channel_dots<T: Element>(dy: &Tensor<T>, x: &Tensor<T>, mean: &[T]) -> Result<(Vec<f64>, Vec<f64>)> {
+        super::require_shape("channels::plain", *x.shape(), dy)?;
         let (d, v) = (dy.to_vec(), x.to_vec());
-        (sums(dy, |i, _| d[i]), sums(x, |i, c| d[i] * (v[i] - mean[c])))
+        Ok((sums(dy, &[], |i, _| d[i])?, sums(x, &[mean], |i, c| d[i] * (v[i] - mean[c]))?))
     }
 
     /// (x − shift)·scale + bias, row-major.
-    pub fn channel_affine<T: Element>(x: &Tensor<T>, shift: &[T], scale: &[T], bias: &[T]) -> Vec<T> {
-        x.to_vec().into_iter().zip(channels(x)).map(|(v, c)| (v - shift[c]) * scale[c] + bias[c]).collect()
+    ///
+    /// # Errors
+    /// As [`channel_affine`](super::channel_affine).
+    pub fn channel_affine<T: Element>(x: &Tensor<T>, shift: &[T], scale: &[T], bias: &[T]) -> Result<Vec<T>> {
+        let values = x.to_vec().into_iter().zip(channels(x, &[shift, scale, bias])?);
+        Ok(values.map(|(v, c)| (v - shift[c]) * scale[c] + bias[c]).collect())
     }
 
     /// dy·by.dy + (x − by.shift)·by.x + by.bias, row-major.
-    pub fn channel_affine_pair<T: Element>(dy: &Tensor<T>, x: &Tensor<T>, by: &PairAffine<'_, T>) -> Vec<T> {
-        let pairs = dy.to_vec().into_iter().zip(x.to_vec()).zip(channels(x));
-        pairs.map(|((d, v), c)| d * by.dy[c] + (v - by.shift[c]) * by.x[c] + by.bias[c]).collect()
+    ///
+    /// # Errors
+    /// As [`channel_affine_pair`](super::channel_affine_pair).
+    pub fn channel_affine_pair<T: Element>(dy: &Tensor<T>, x: &Tensor<T>, by: &PairAffine<'_, T>) -> Result<Vec<T>> {
+        super::require_shape("channels::plain", *x.shape(), dy)?;
+        let channels = channels(x, &[by.dy, by.x, by.shift, by.bias])?;
+        let values = dy.to_vec().into_iter().zip(x.to_vec()).zip(channels);
+        Ok(values.map(|((d, v), c)| d * by.dy[c] + (v - by.shift[c]) * by.x[c] + by.bias[c]).collect())
     }
 }
 
@@ -320,14 +346,14 @@ mod tests {
         };
         let terms = 1 + x.len() / c.max(1);
         let (sums, dots) = channel_dots(&dy, &x, &s).unwrap();
-        let (sums64, dots64) = plain::channel_dots(&dy64, &x64, &s64);
-        let mapped = |y: Result<Tensor<T>>, want: Vec<f64>| {
+        let (sums64, dots64) = plain::channel_dots(&dy64, &x64, &s64).unwrap();
+        let mapped = |y: Result<Tensor<T>>, want: Result<Vec<f64>>| {
             let y = y.unwrap();
-            y.is_channels_last() && close(&wide(&y.to_vec()), &want, 1)
+            y.is_channels_last() && close(&wide(&y.to_vec()), &want.unwrap(), 1)
         };
         let (by, by64) = (PairAffine { dy: &a, x: &b, shift: &s, bias: &t }, PairAffine { dy: &a64, x: &b64, shift: &s64, bias: &t64 });
-        close(&channel_sums(&x).unwrap(), &plain::channel_sums(&x64), terms)
-            && close(&channel_centered_squares(&x, &s).unwrap(), &plain::channel_centered_squares(&x64, &s64), terms)
+        close(&channel_sums(&x).unwrap(), &plain::channel_sums(&x64).unwrap(), terms)
+            && close(&channel_centered_squares(&x, &s).unwrap(), &plain::channel_centered_squares(&x64, &s64).unwrap(), terms)
             && close(&sums, &sums64, terms)
             && close(&dots, &dots64, terms)
             && mapped(channel_affine(x.clone(), &s, &a, &t), plain::channel_affine(&x64, &s64, &a64, &t64))
@@ -408,8 +434,12 @@ mod tests {
             channel_affine_pair(x.clone(), &x, &PairAffine { x: &two, ..by }).err(),
             channel_affine_pair(x.clone(), &x, &PairAffine { shift: &two, ..by }).err(),
             channel_affine_pair(x.clone(), &x, &PairAffine { bias: &two, ..by }).err(),
-            channel_add(x, &two).err(),
-            channel_add(flat, &three).err(),
+            channel_add(x.clone(), &two).err(),
+            channel_add(flat.clone(), &three).err(),
+            plain::channel_sums(&flat).err(),
+            plain::channel_dots(&x, &x, &two).err(),
+            plain::channel_dots(&flat, &x, &three).err(),
+            plain::channel_affine_pair(&x, &x, &PairAffine { bias: &two, ..by }).err(),
         ];
         for (i, error) in bad.iter().enumerate() {
             assert!(matches!(error, Some(Error::Shape { .. })), "bad argument {i} was accepted");

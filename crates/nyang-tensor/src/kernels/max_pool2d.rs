@@ -207,28 +207,28 @@ pub fn max_pool2d_grad_input<T: Element>(dy: &Tensor<T>, indices: &MaxIndices) -
 /// # Errors
 /// As [`max_pool2d`].
 pub fn max_pool2d_plain<T: Element>(x: &Tensor<T>, window: &Window) -> Result<(Tensor<T>, Vec<Option<usize>>)> {
-    let Plan { input: [n, c, h, w], output, .. } = Plan::new(x.shape(), window)?;
+    let Plan { input: [_, channels, h, w], output, .. } = Plan::new(x.shape(), window)?;
     let [_, _, height, width] = output;
     let Window { kernel, stride, padding: [[top, _], [left, _]], dilation, .. } = *window;
+    let mut y = Tensor::stale(output)?;
     let mut positions = Vec::new();
-    let mut values = Vec::new();
-    for (n, c) in (0..n).flat_map(|n| (0..c).map(move |c| (n, c))) {
-        for (oh, ow) in (0..height).flat_map(|oh| (0..width).map(move |ow| (oh, ow))) {
-            let (mut best, mut at) = (T::NEG_INFINITY, None);
-            for (kh, kw) in (0..kernel[0]).flat_map(|kh| (0..kernel[1]).map(move |kw| (kh, kw))) {
-                let i = (oh * stride[0] + kh * dilation[0]).checked_sub(top).filter(|&i| i < h);
-                let j = (ow * stride[1] + kw * dilation[1]).checked_sub(left).filter(|&j| j < w);
-                let (Some(i), Some(j)) = (i, j) else { continue };
-                let v = x.get(&[n, c, i, j]).unwrap_or_default(); // i < h and j < w
-                if at.is_none() || v > best || v.is_nan() {
-                    (best, at) = (v, Some(i * w + j));
-                }
+    for (i, y) in y.as_mut_slice()?.iter_mut().enumerate() {
+        let (plane, oh, ow) = (i / (height * width), i / width % height, i % width);
+        let (n, c) = (plane / channels, plane % channels);
+        let (mut best, mut at) = (T::NEG_INFINITY, None);
+        for (kh, kw) in (0..kernel[0]).flat_map(|kh| (0..kernel[1]).map(move |kw| (kh, kw))) {
+            let i = (oh * stride[0] + kh * dilation[0]).checked_sub(top).filter(|&i| i < h);
+            let j = (ow * stride[1] + kw * dilation[1]).checked_sub(left).filter(|&j| j < w);
+            let (Some(i), Some(j)) = (i, j) else { continue };
+            let v = x.get(&[n, c, i, j]).unwrap_or_default(); // i < h and j < w
+            if at.is_none() || v > best || v.is_nan() {
+                (best, at) = (v, Some(i * w + j));
             }
-            values.push(best);
-            positions.push(at);
         }
+        *y = best;
+        positions.push(at);
     }
-    Ok((Tensor::from_vec(output, values)?, positions))
+    Ok((y, positions))
 }
 
 #[cfg(test)]

@@ -8,12 +8,15 @@ use crate::kernels::{Window, require_shape};
 use crate::{Element, Result, Shape, Tensor};
 
 /// Calls `f(y, w, x)` with the row-major positions of the three factors of every product of the convolution.
-fn for_each_product(x: &Shape, weight: &Shape, g: &Conv2dGeometry, mut f: impl FnMut(usize, usize, usize)) -> Result<Shape> {
+fn for_each_product(x: &Shape, weight: &Shape, g: &Conv2dGeometry, mut f: impl FnMut(usize, usize, usize)) -> Result<()> {
     let out = conv2d_out_shape(x, weight, g)?;
-    let (&[images, channels, height, width], &[outputs, inputs, rows, columns]) = (x.dims(), weight.dims()) else { return Ok(out) };
-    let [.., out_height, out_width] = *out.dims() else { return Ok(out) };
+    let (&[images, channels, height, width], &[outputs, inputs, rows, columns]) = (x.dims(), weight.dims()) else { return Ok(()) };
+    let [.., out_height, out_width] = *out.dims() else { return Ok(()) };
     let Window { stride, padding: [[top, _], [left, _]], dilation, .. } = g.window;
     let of_group = outputs / g.groups;
+    if x.is_empty() || weight.is_empty() || out.is_empty() {
+        return Ok(()); // no products
+    }
     for n in 0..images {
         for o in 0..outputs {
             for (oh, ow) in cells(out_height, out_width) {
@@ -31,7 +34,7 @@ fn for_each_product(x: &Shape, weight: &Shape, g: &Conv2dGeometry, mut f: impl F
             }
         }
     }
-    Ok(out)
+    Ok(())
 }
 
 /// (0, 0), (0, 1), … in row-major order.
@@ -45,11 +48,11 @@ fn cells(rows: usize, columns: usize) -> impl Iterator<Item = (usize, usize)> {
 /// As [`conv2d`](super::conv2d).
 pub fn conv2d_plain<T: Element>(x: &Tensor<T>, weight: &Tensor<T>, bias: Option<&Tensor<T>>, g: &Conv2dGeometry) -> Result<Tensor<T>> {
     let (a, w) = (x.to_vec(), weight.to_vec());
-    let mut y = vec![T::ZERO; conv2d_out_shape(x.shape(), weight.shape(), g)?.len()];
-    let out = for_each_product(x.shape(), weight.shape(), g, |iy, iw, ix| y[iy] += w[iw] * a[ix])?;
-    let y = Tensor::from_vec(out, y)?;
+    let mut y = Tensor::zeros(conv2d_out_shape(x.shape(), weight.shape(), g)?)?;
+    let sums = y.as_mut_slice()?;
+    for_each_product(x.shape(), weight.shape(), g, |iy, iw, ix| sums[iy] += w[iw] * a[ix])?;
     match bias {
-        Some(bias) => y.add(&bias.reshape([bias.len(), 1, 1])?),
+        Some(bias) => y.add(&bias.reshape([weight.dims()[0], 1, 1])?),
         None => Ok(y),
     }
 }
@@ -61,9 +64,10 @@ pub fn conv2d_plain<T: Element>(x: &Tensor<T>, weight: &Tensor<T>, bias: Option<
 pub fn conv2d_grad_input_plain<T: Element>(dy: &Tensor<T>, weight: &Tensor<T>, input: &Shape, g: &Conv2dGeometry) -> Result<Tensor<T>> {
     require_shape("conv2d_grad_input", conv2d_out_shape(input, weight.shape(), g)?, dy)?;
     let (d, w) = (dy.to_vec(), weight.to_vec());
-    let mut dx = vec![T::ZERO; input.len()];
-    for_each_product(input, weight.shape(), g, |iy, iw, ix| dx[ix] += w[iw] * d[iy])?;
-    Tensor::from_vec(input, dx)
+    let mut dx = Tensor::zeros(input)?;
+    let sums = dx.as_mut_slice()?;
+    for_each_product(input, weight.shape(), g, |iy, iw, ix| sums[ix] += w[iw] * d[iy])?;
+    Ok(dx)
 }
 
 /// The twin of [`conv2d_grad_weight`](super::conv2d_grad_weight): `dw[o, c, kh, kw] += Σ x[n, c, h, w] · dy[n, o, oh, ow]`.
