@@ -7,6 +7,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod case;
+mod channel_rows;
 pub mod check;
 mod error;
 mod init;
@@ -14,6 +15,7 @@ pub mod layers;
 pub mod loss;
 mod module;
 mod param;
+mod pointwise;
 mod registry;
 mod spec;
 mod state_dict;
@@ -27,6 +29,7 @@ pub use loss::{CrossEntropy, Loss, LossMean, LossSum};
 pub use module::{Ctx, Mode, Module, Observer, Pass, Saved};
 pub use nyang_tensor::{Element, Rng, Shape, Targets, Tensor};
 pub use param::{Param, Path, Visit, VisitMut};
+pub use pointwise::{Curve, Pointwise};
 pub use registry::{Build, BuildFn, Children, Registry};
 pub use spec::{Spec, Value};
 pub use state_dict::{StateDict, StateValue};

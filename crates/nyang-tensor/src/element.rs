@@ -49,6 +49,14 @@ pub trait Element:
     fn exp(self) -> Self;
     /// ln self.
     fn ln(self) -> Self;
+    /// e^self − 1, with all its digits where self is small.
+    fn exp_m1(self) -> Self;
+    /// ln(1 + self), with all its digits where self is small.
+    fn ln_1p(self) -> Self;
+    /// The hyperbolic tangent.
+    fn tanh(self) -> Self;
+    /// The complementary error function, 2/√π ∫ exp(−t²) dt from self to ∞.
+    fn erfc(self) -> Self;
     /// |self|.
     fn abs(self) -> Self;
     /// Whether this is not a number.
@@ -66,7 +74,7 @@ pub trait Element:
 }
 
 macro_rules! element {
-    ($t:ident) => {
+    ($t:ident, $erfc:path) => {
         impl Element for $t {
             const NAME: &'static str = stringify!($t);
             const ZERO: Self = 0.0;
@@ -94,6 +102,22 @@ macro_rules! element {
                 self.ln()
             }
             #[inline]
+            fn exp_m1(self) -> Self {
+                self.exp_m1()
+            }
+            #[inline]
+            fn ln_1p(self) -> Self {
+                self.ln_1p()
+            }
+            #[inline]
+            fn tanh(self) -> Self {
+                self.tanh()
+            }
+            #[inline]
+            fn erfc(self) -> Self {
+                $erfc(self)
+            }
+            #[inline]
             fn abs(self) -> Self {
                 self.abs()
             }
@@ -115,8 +139,8 @@ macro_rules! element {
         }
     };
 }
-element!(f32);
-element!(f64);
+element!(f32, libm::erfcf);
+element!(f64, libm::erfc);
 
 #[cfg(test)]
 mod tests {
@@ -129,6 +153,28 @@ mod tests {
         values.iter().for_each(|v| v.extend_le_bytes(&mut bytes));
         assert_eq!(<f32 as Element>::from_le_bytes(&bytes).unwrap(), values);
         assert!(<f32 as Element>::from_le_bytes(&bytes[1..]).is_none());
+    }
+
+    /// Values of erfc with 20 digits, by mpmath.
+    #[test]
+    fn the_complementary_error_function_keeps_all_digits() {
+        let table = [
+            (-2.5, 1.999_593_047_982_555),
+            (-0.3, 1.328_626_759_459_127_4),
+            (0.0, 1.0),
+            (0.5, 0.479_500_122_186_953_46),
+            (2.0, 4.677_734_981_047_266e-3),
+            (6.0, 2.151_973_671_249_891_3e-17),
+            (26.0, 5.663_192_408_856_143e-296),
+        ];
+        for (x, expected) in table {
+            let got = Element::erfc(x);
+            assert!((got - expected).abs() <= 1e-15 * expected, "erfc({x}) = {got:e}");
+            let low = Element::erfc(x as f32);
+            assert!((f64::from(low) - libm::erfc(f64::from(x as f32))).abs() <= 1e-7 * expected + 1e-44, "erfc({x}f32) = {low:e}");
+        }
+        assert_eq!([f64::INFINITY, f64::NEG_INFINITY].map(Element::erfc), [0.0, 2.0]);
+        assert!(Element::erfc(f64::NAN).is_nan() && Element::erfc(f32::NAN).is_nan());
     }
 
     #[test]

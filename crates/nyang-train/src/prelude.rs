@@ -5,9 +5,9 @@ pub use nyang_data::{Batch, Dataset, Digits, InMemory, LastBatch, Loader, Normal
 pub use nyang_nn::Result as ModelResult;
 pub use nyang_nn::check::{GradCheck, check_gradients};
 pub use nyang_nn::{
-    AvgPool2d, BatchNorm2d, Conv2d, CrossEntropy, Ctx, Dropout, Element, Flatten, Flow, GlobalAvgPool2d, Init, Linear, Loss, MaxPool2d,
-    Mode, Module, PadShortcut, Param, Registry, Relu, Residual, Rng, Saved, Scheme, Shape, Spec, StateDict, Targets, Tensor, state,
-    summary, zoo,
+    AvgPool2d, BatchNorm2d, Conv2d, CrossEntropy, Ctx, Dropout, Element, Elu, Flatten, Flow, Gelu, GlobalAvgPool2d, Hardsigmoid, Hardswish,
+    Init, LeakyRelu, Linear, LogSoftmax, Loss, MaxPool2d, Maxout, Mode, Module, PRelu, PadShortcut, Param, Registry, Relu, Relu6, Residual,
+    Rng, Saved, Scheme, Selu, Shape, Sigmoid, Silu, Softmax, Softplus, Spec, StateDict, Tanh, Targets, Tensor, state, summary, zoo,
 };
 pub use nyang_optim::{Adam, Optimizer, Schedule, Scheduler, Sgd, StepDecay};
 
