@@ -1,4 +1,5 @@
 //! The same inputs give the same bits, whatever the number of threads and whatever else is in the batch.
+#![allow(clippy::unwrap_used)] // a test may fail loudly, its helpers too
 
 use nyang_nn::{CrossEntropy, Ctx, Init, Loss, Module, Rng, StateDict, Targets, Tensor, zoo};
 use nyang_optim::{Adam, Optimizer};

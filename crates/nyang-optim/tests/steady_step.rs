@@ -1,6 +1,7 @@
 //! A steady training step makes no large allocation: after the first steps every large block comes from the pool.
 //!
 //! One test in a file of its own, because the counting allocator sees every thread of the process.
+#![allow(clippy::unwrap_used)] // a test may fail loudly, its helpers too
 #![allow(unsafe_code)] // an allocator that counts
 
 use std::alloc::{GlobalAlloc, Layout, System};
