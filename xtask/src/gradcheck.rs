@@ -4,10 +4,10 @@ use std::io::{self, Write};
 
 use nyang_nn::check::{GradReport, check_case, compare_precisions};
 use nyang_nn::layers::CASES;
+use nyang_nn::loss::{self, LossCase};
 use nyang_nn::{Mode, Result};
 
 use crate::Outcome;
-use crate::loss_module::{self, LOSSES};
 use crate::table::aligned;
 
 /// The most that a gradient may differ from its central difference. In f64 with h = 1e-6 the difference itself is good to ε/h ≈ 1e-10 times
@@ -73,11 +73,15 @@ fn rows(name: &str) -> Vec<Row> {
             rows.push(Row { case: case.name, mode: word, found });
         }
     }
-    for case in LOSSES.iter().filter(|case| case.name.contains(name)) {
-        let found = loss_module::check(case).and_then(|report| Ok((report, loss_module::compare_precisions(case)?)));
+    for case in losses().filter(|case| case.name.contains(name)) {
+        let found = loss::check::check_case(case).and_then(|report| Ok((report, loss::check::compare_precisions(case)?)));
         rows.push(Row { case: case.name, mode: "–", found });
     }
     rows
+}
+
+fn losses() -> impl Iterator<Item = &'static LossCase> {
+    loss::CASES.iter().copied().flatten()
 }
 
 /// Checks, shows the table, and says whether all is well.
@@ -88,7 +92,7 @@ pub fn run(name: &str, json: bool) -> Outcome {
     let rows = rows(name);
     if rows.is_empty() {
         let mut lists: Vec<Vec<&str>> = CASES.iter().map(|list| list.iter().map(|case| case.name).collect()).collect();
-        lists.push(LOSSES.iter().map(|case| case.name).collect());
+        lists.push(losses().map(|case| case.name).collect());
         let names: Vec<String> = lists.iter().map(|names| names.join(", ")).collect();
         return Err(format!("no case is named like `{name}`; there are\n  {}", names.join("\n  ")).into());
     }

@@ -1,7 +1,6 @@
 //! The workspace's chores: `cargo xtask gradcheck` and `cargo xtask tidy`.
 
 mod gradcheck;
-mod loss_module;
 mod table;
 mod tidy;
 

@@ -57,7 +57,7 @@ impl GradReport {
         self.worst <= tolerance && self.silent.is_empty()
     }
 
-    fn note(&mut self, place: impl FnOnce() -> String, analytic: f64, numeric: f64) {
+    pub(crate) fn note(&mut self, place: impl FnOnce() -> String, analytic: f64, numeric: f64) {
         self.entries += 1;
         let error = (analytic - numeric).abs() / analytic.abs().max(numeric.abs()).max(1.0);
         let error = if error.is_nan() { f64::INFINITY } else { error }; // a NaN must not look like a pass
@@ -134,7 +134,7 @@ impl GradCheck {
         Ctx::new(self.mode, Rng::seed(self.seed))
     }
 
-    fn choose(&self, n: usize, rng: &mut Rng) -> Vec<usize> {
+    pub(crate) fn choose(&self, n: usize, rng: &mut Rng) -> Vec<usize> {
         let mut all = if n > self.entries { rng.permutation(n) } else { (0..n).collect() };
         all.truncate(self.entries);
         all

@@ -52,6 +52,18 @@ pub enum Error {
         /// How many classes the logits have.
         classes: usize,
     },
+    /// A soft target is a number that the loss has no meaning for.
+    #[error("{loss}: sample {sample} of the batch has the target {value}: {why}")]
+    Target {
+        /// The loss.
+        loss: &'static str,
+        /// The sample's position in the batch.
+        sample: usize,
+        /// The number.
+        value: f64,
+        /// What would be valid.
+        why: &'static str,
+    },
     /// Names or shapes in a state dict are not those of the model. Nothing was loaded.
     #[error("the state does not fit the model, nothing was loaded{}", list(missing, unexpected, misshapen))]
     State {

@@ -17,7 +17,7 @@ pub struct Spec {
     /// Its configuration, by field name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<String, Value>,
-    /// Its children by name, in their order.
+    /// Its children by name, in their order. Their names are those in paths: of parameters, of errors, of what an observer sees.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<(String, Spec)>,
 }

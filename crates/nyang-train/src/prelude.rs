@@ -5,9 +5,10 @@ pub use nyang_data::{Batch, Dataset, Digits, InMemory, LastBatch, Loader, Normal
 pub use nyang_nn::Result as ModelResult;
 pub use nyang_nn::check::{GradCheck, check_gradients};
 pub use nyang_nn::{
-    AvgPool2d, BatchNorm2d, Conv2d, CrossEntropy, Ctx, Dropout, Element, Elu, Flatten, Flow, Gelu, GlobalAvgPool2d, Hardsigmoid, Hardswish,
-    Init, LeakyRelu, Linear, LogSoftmax, Loss, MaxPool2d, Maxout, Mode, Module, PRelu, PadShortcut, Param, Registry, Relu, Relu6, Residual,
-    Rng, Saved, Scheme, Selu, Shape, Sigmoid, Silu, Softmax, Softplus, Spec, StateDict, Tanh, Targets, Tensor, state, summary, zoo,
+    AvgPool2d, BatchNorm2d, Bce, Conv2d, CrossEntropy, Ctx, Distillation, Dropout, Element, Elu, Flatten, Flow, Gelu, GlobalAvgPool2d,
+    Hardsigmoid, Hardswish, Init, LeakyRelu, Linear, LogSoftmax, Loss, MaxPool2d, Maxout, Mode, Module, Mse, PRelu, PadShortcut, Param,
+    Registry, Relu, Relu6, Residual, Rng, Saved, Scheme, Selu, Shape, Sigmoid, SigmoidFocal, Silu, Softmax, SoftmaxFocal, Softplus, Spec,
+    StateDict, Tanh, Targets, Tensor, state, summary, zoo,
 };
 pub use nyang_optim::{Adam, Optimizer, Schedule, Scheduler, Sgd, StepDecay};
 

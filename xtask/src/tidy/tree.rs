@@ -35,7 +35,8 @@ impl Tree {
         for entry in fs::read_dir(root)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if entry.file_type()?.is_file() {
+            if entry.file_type()?.is_file() && name != ".git" {
+                // in a second work tree `.git` is a file, and says where the first one is
                 found.push((name, fs::read(entry.path())?));
             } else if FOLDERS.contains(&name.as_str()) {
                 walk(&entry.path(), &name, &mut found)?;

@@ -6,6 +6,8 @@ use crate::case::Case;
 use crate::registry::BuildFn;
 
 mod avg_pool2d;
+pub mod batch_norm;
+mod batch_norm1d;
 mod batch_norm2d;
 mod conv2d;
 mod dropout;
@@ -15,8 +17,10 @@ mod flow;
 mod flow_builder;
 mod gelu;
 mod global_avg_pool2d;
+mod group_norm;
 mod hardsigmoid;
 mod hardswish;
+mod layer_norm;
 mod leaky_relu;
 mod linear;
 mod log_softmax;
@@ -35,6 +39,7 @@ mod softplus;
 mod tanh;
 
 pub use avg_pool2d::{AvgPool2d, AvgPool2dConfig};
+pub use batch_norm1d::{BatchNorm1d, BatchNorm1dConfig};
 pub use batch_norm2d::{BatchNorm2d, BatchNorm2dConfig};
 pub use conv2d::{Conv2d, Conv2dConfig};
 pub use dropout::Dropout;
@@ -44,8 +49,10 @@ pub use flow::Flow;
 pub use flow_builder::FlowBuilder;
 pub use gelu::Gelu;
 pub use global_avg_pool2d::GlobalAvgPool2d;
+pub use group_norm::{GroupNorm, GroupNormConfig};
 pub use hardsigmoid::Hardsigmoid;
 pub use hardswish::Hardswish;
+pub use layer_norm::{LayerNorm, LayerNormConfig};
 pub use leaky_relu::LeakyRelu;
 pub use linear::{Linear, LinearConfig};
 pub use log_softmax::LogSoftmax;
@@ -66,6 +73,7 @@ pub use tanh::Tanh;
 /// Each layer's cases.
 pub const CASES: &[&[Case]] = &[
     avg_pool2d::CASES,
+    batch_norm1d::CASES,
     batch_norm2d::CASES,
     conv2d::CASES,
     dropout::CASES,
@@ -74,8 +82,10 @@ pub const CASES: &[&[Case]] = &[
     flow::CASES,
     gelu::CASES,
     global_avg_pool2d::CASES,
+    group_norm::CASES,
     hardsigmoid::CASES,
     hardswish::CASES,
+    layer_norm::CASES,
     leaky_relu::CASES,
     linear::CASES,
     log_softmax::CASES,
@@ -95,9 +105,10 @@ pub const CASES: &[&[Case]] = &[
 ];
 
 /// Each layer's kind, and how it is built from its description.
-pub(crate) fn builders<T: Element>() -> [(&'static str, BuildFn<T>); 27] {
+pub(crate) fn builders<T: Element>() -> [(&'static str, BuildFn<T>); 30] {
     [
         (avg_pool2d::KIND, avg_pool2d::build),
+        (batch_norm1d::KIND, batch_norm1d::build),
         (batch_norm2d::KIND, batch_norm2d::build),
         (conv2d::KIND, conv2d::build),
         (dropout::KIND, dropout::build),
@@ -106,8 +117,10 @@ pub(crate) fn builders<T: Element>() -> [(&'static str, BuildFn<T>); 27] {
         (flow::KIND, flow::build),
         (gelu::KIND, gelu::build),
         (global_avg_pool2d::KIND, global_avg_pool2d::build),
+        (group_norm::KIND, group_norm::build),
         (hardsigmoid::KIND, hardsigmoid::build),
         (hardswish::KIND, hardswish::build),
+        (layer_norm::KIND, layer_norm::build),
         (leaky_relu::KIND, leaky_relu::build),
         (linear::KIND, linear::build),
         (log_softmax::KIND, log_softmax::build),

@@ -164,31 +164,33 @@ impl<T: Element> Module<T> for Residual<T> {
         self.shortcut.iter_mut().chain(&mut self.after).for_each(|(name, m)| m.visit_mut(at.child(name), v));
     }
 
-    /// Children: `body`, and where there are any `shortcut` and `after`, each a flow of one child that bears its name.
+    /// Children as in paths: the body's, the shortcut, what comes after. The configuration's `shortcut` and `after` say which are those two.
     fn spec(&self) -> Spec {
-        let one = |spec: Spec, part: &str, named: &Named<T>| match named {
-            Some((name, m)) => spec.child(part, Spec::new(super::flow::KIND).child(name, m.spec())),
-            None => spec,
-        };
-        let spec = Spec::new(KIND).child("body", self.body.spec());
-        one(one(spec, "shortcut", &self.shortcut), "after", &self.after)
+        let mut spec = self.body.children().fold(Spec::new(KIND), |spec, (name, m)| spec.child(name, m.spec()));
+        for (role, named) in [("shortcut", &self.shortcut), ("after", &self.after)] {
+            if let Some((name, m)) = named {
+                spec = spec.with(role, name.as_str()).child(name, m.spec());
+            }
+        }
+        spec
     }
 }
 
 pub(crate) fn build<T: Element>(spec: &Spec, b: &mut Build<'_, T>) -> Result<Box<dyn Module<T>>> {
-    let part = |name: &str| spec.children.iter().find(|c| c.0 == name).map(|c| &c.1);
-    let wrong = |what: &str| Error::Spec { kind: KIND.into(), what: what.to_owned() };
-    let body = part("body").ok_or_else(|| wrong("it has no child `body`"))?;
-    let body = b.children(body)?.into_iter().fold(Flow::new(), |flow, (name, module)| flow.named(&name, module));
-    let mut only = |name: &str| -> Result<Named<T>> {
-        let Some(flow) = part(name) else { return Ok(None) };
-        let mut children = b.children(flow)?;
-        match (children.pop(), children.pop()) {
-            (Some(only), None) => Ok(Some(only)),
-            _ => Err(wrong(&format!("its `{name}` must have one child"))),
+    let mut children = b.children(spec)?;
+    let mut take = |role: &str| -> Result<Named<T>> {
+        if !spec.config.contains_key(role) {
+            return Ok(None);
         }
+        let name = spec.text(role)?;
+        let Some(i) = children.iter().position(|child| child.0 == name) else {
+            return Err(Error::Spec { kind: KIND.into(), what: format!("its {role} `{name}` is not among its children") });
+        };
+        Ok(Some(children.remove(i)))
     };
-    let block = Residual { body, shortcut: only("shortcut")?, after: only("after")?, ran: Saved::default() };
+    let (shortcut, after) = (take("shortcut")?, take("after")?);
+    let body = children.into_iter().fold(Flow::new(), |flow, (name, module)| flow.named(&name, module));
+    let block = Residual { body, shortcut, after, ran: Saved::default() };
     block.sound()?;
     boxed(block)
 }
@@ -251,12 +253,11 @@ mod tests {
     #[test]
     fn damaged_descriptions_are_errors() {
         let registry = crate::Registry::<f32>::standard();
-        let mut no_body = identity::<f32>(&mut Init::seed(1)).unwrap().spec();
-        no_body.children.remove(0);
-        let mut two = identity::<f32>(&mut Init::seed(1)).unwrap().spec();
-        two.children[1].1.children.push(("x".into(), Spec::new("Relu")));
-        for spec in [no_body, two] {
-            assert!(matches!(registry.build(&spec, &mut Init::seed(1)), Err(Error::Spec { .. })));
+        let sound = projected::<f32>(&mut Init::seed(1)).unwrap().spec();
+        let mut twice = sound.clone();
+        twice.children.push(("downsample".into(), Spec::new("Relu")));
+        for spec in [sound.clone().with("shortcut", "upsample"), sound.with("after", 3), twice] {
+            assert!(registry.build(&spec, &mut Init::seed(1)).is_err());
         }
     }
 }

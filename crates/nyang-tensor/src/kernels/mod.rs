@@ -8,8 +8,11 @@
 
 pub mod avg_pool2d;
 pub mod channels;
+mod columns;
 pub mod conv2d;
 pub mod gemm;
+pub mod group_norm;
+pub mod layer_norm;
 pub mod max_pool2d;
 mod window;
 
