@@ -22,6 +22,7 @@ pub mod scheme;
 mod spec;
 mod state_dict;
 mod summary;
+mod window;
 pub mod zoo;
 
 pub use error::{Error, Result};
@@ -38,3 +39,4 @@ pub use scheme::Scheme;
 pub use spec::{Spec, Value};
 pub use state_dict::{StateDict, StateValue};
 pub use summary::{Row, Summary, summary};
+pub use window::{Padding, Pair};

@@ -6,9 +6,9 @@ pub use nyang_nn::Result as ModelResult;
 pub use nyang_nn::check::{GradCheck, check_gradients};
 pub use nyang_nn::{
     AvgPool2d, BatchNorm2d, Bce, Conv2d, CrossEntropy, Ctx, Distillation, Dropout, Element, Elu, Flatten, Flow, Gelu, GlobalAvgPool2d,
-    Hardsigmoid, Hardswish, Init, LeakyRelu, Linear, LogSoftmax, Loss, MaxPool2d, Maxout, Mode, Module, Mse, PRelu, PadShortcut, Param,
-    Registry, Relu, Relu6, Residual, Rng, Saved, Scheme, Selu, Shape, Sigmoid, SigmoidFocal, Silu, Softmax, SoftmaxFocal, Softplus, Spec,
-    StateDict, Tanh, Targets, Tensor, state, summary, zoo,
+    Hardsigmoid, Hardswish, Init, LeakyRelu, Linear, LogSoftmax, Loss, MaxPool2d, Maxout, Mode, Module, Mse, PRelu, PadShortcut, Padding,
+    Param, Registry, Relu, Relu6, Residual, Rng, Saved, Scheme, Selu, Shape, Sigmoid, SigmoidFocal, Silu, Softmax, SoftmaxFocal, Softplus,
+    Spec, StateDict, Tanh, Targets, Tensor, state, summary, zoo,
 };
 pub use nyang_optim::{Adam, Optimizer, Schedule, Scheduler, Sgd, StepDecay};
 

@@ -1,13 +1,15 @@
 //! Average pooling: the mean of each window.
 
+use std::num::NonZeroUsize;
+
 use nyang_tensor::kernels::Window;
 use nyang_tensor::kernels::avg_pool2d::{Divisor, avg_pool2d, avg_pool2d_grad_input};
 use nyang_tensor::{Element, Shape, Tensor};
 
-use super::max_pool2d::{check_window, pooled_shape, window_from, window_spec};
 use crate::case::{Case, boxed};
 use crate::module::check_dy;
-use crate::{Build, Ctx, Init, Module, Result, Saved, Spec};
+use crate::window::{check_pooling, pooled_shape, window_from, with_window};
+use crate::{Build, Ctx, Error, Init, Module, Pair, Result, Saved, Spec};
 
 pub(crate) const KIND: &str = "AvgPool2d";
 
@@ -16,18 +18,19 @@ pub(crate) const KIND: &str = "AvgPool2d";
 pub struct AvgPool2dConfig {
     window: Window,
     count_include_pad: bool,
+    divisor_override: Option<usize>,
 }
 
 impl AvgPool2dConfig {
     /// How far the window moves at a time; its own size unless asked otherwise.
-    pub fn stride(mut self, stride: usize) -> Self {
-        self.window.stride = [stride; 2];
+    pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
+        self.window.stride = stride.into().0;
         self
     }
 
-    /// Rows and columns of zeros around the image, at most half the window; 0 unless asked otherwise.
-    pub fn padding(mut self, padding: usize) -> Self {
-        self.window.padding = [[padding; 2]; 2];
+    /// Rows and columns of zeros on each side of the image, at most half the window; 0 unless asked otherwise.
+    pub fn padding(mut self, padding: impl Into<Pair>) -> Self {
+        self.window.padding = padding.into().0.map(|p| [p; 2]);
         self
     }
 
@@ -43,17 +46,30 @@ impl AvgPool2dConfig {
         self
     }
 
-    fn divisor(&self) -> Divisor {
-        if self.count_include_pad { Divisor::Padded } else { Divisor::Cells }
+    /// What every sum is divided by, whatever lies under the window; the number of cells unless asked otherwise.
+    pub fn divisor_override(mut self, divisor: usize) -> Self {
+        self.divisor_override = Some(divisor);
+        self
     }
 
     /// Makes the layer.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) if the window or stride is 0, or the padding more than half the window.
+    /// [`Error::Config`] if the window, stride or divisor is 0, or the padding more than half the window.
     pub fn build(self) -> Result<AvgPool2d> {
-        check_window(KIND, &self.window)?;
-        Ok(AvgPool2d { config: self, saved: Saved::default() })
+        check_pooling(KIND, &self.window)?;
+        if self.window.dilation != [1, 1] {
+            let value = format!("{:?}", self.window.dilation);
+            return Err(Error::config(KIND, "dilation", value, "must be 1: an average has no gaps")); // only a file can ask for it
+        }
+        let divisor = match (self.divisor_override, self.count_include_pad) {
+            (None, true) => Divisor::Padded,
+            (None, false) => Divisor::Cells,
+            (Some(n), _) => {
+                Divisor::Fixed(NonZeroUsize::new(n).ok_or_else(|| Error::config(KIND, "divisor_override", n, "must be positive"))?)
+            }
+        };
+        Ok(AvgPool2d { config: self, divisor, saved: Saved::default() })
     }
 }
 
@@ -65,13 +81,15 @@ impl AvgPool2dConfig {
 /// dx: every cell of a window gets dy[n,c,i,j] / m; overlapping windows add up
 /// ```
 ///
-/// m is the number of cells of the window inside the padded image, or with `count_include_pad(false)` inside the image itself.
+/// m is the number of cells of the window inside the padded image, or with `count_include_pad(false)` inside the image itself, or always
+/// the `divisor_override`.
 ///
 /// # Shapes
-/// `[N, C, H, W] → [N, C, H', W']`, H' = ⌊(H + 2·pad − kernel) / s⌋ + 1 (⌈…⌉ with `ceil_mode`), W' likewise.
+/// `[N, C, H, W] → [N, C, H', W']`, H' = ⌊(H + 2·pad − kernel) / s⌋ + 1, W' likewise. With `ceil_mode` it is ⌈…⌉, less 1 if the last
+/// window would start in the padding behind.
 ///
 /// # Errors
-/// [`Error::Shape`](crate::Error::Shape) unless the input is `[N, C, H, W]`; an error too if the window is larger than the padded image.
+/// [`Error::Shape`] unless the input is `[N, C, H, W]`; an error too if the window is larger than the padded image.
 ///
 /// # Example
 /// ```
@@ -83,13 +101,15 @@ impl AvgPool2dConfig {
 #[derive(Clone, Debug)]
 pub struct AvgPool2d {
     config: AvgPool2dConfig,
+    divisor: Divisor,
     saved: Saved<(Shape, Shape)>, // of input and output
 }
 
 impl AvgPool2d {
-    /// Pooling over square windows that lie side by side, still to be built.
-    pub fn config(kernel: usize) -> AvgPool2dConfig {
-        AvgPool2dConfig { window: Window { stride: [kernel; 2], ..Window::new([kernel; 2]) }, count_include_pad: true }
+    /// Pooling over windows that lie side by side, still to be built.
+    pub fn config(kernel: impl Into<Pair>) -> AvgPool2dConfig {
+        let Pair(kernel) = kernel.into();
+        AvgPool2dConfig { window: Window { stride: kernel, ..Window::new(kernel) }, count_include_pad: true, divisor_override: None }
     }
 }
 
@@ -104,7 +124,7 @@ impl<T: Element> Module<T> for AvgPool2d {
 
     fn infer(&self, x: Tensor<T>, _: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
         Module::<T>::out_shape(self, x.shape())?;
-        Ok(avg_pool2d(&x, &self.config.window, self.config.divisor())?)
+        Ok(avg_pool2d(&x, &self.config.window, self.divisor)?)
     }
 
     fn forward(&mut self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
@@ -117,16 +137,20 @@ impl<T: Element> Module<T> for AvgPool2d {
     fn backward(&mut self, dy: Tensor<T>, _: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
         let (input, output) = self.saved.take(KIND)?;
         check_dy(KIND, &output, &dy)?;
-        Ok(avg_pool2d_grad_input(&dy, &input, &self.config.window, self.config.divisor())?)
+        Ok(avg_pool2d_grad_input(&dy, &input, &self.config.window, self.divisor)?)
     }
 
     fn spec(&self) -> Spec {
-        window_spec(KIND, &self.config.window).with("count_include_pad", self.config.count_include_pad)
+        let AvgPool2dConfig { window, count_include_pad, divisor_override } = self.config;
+        let spec = with_window(Spec::new(KIND), &window).with("ceil_mode", window.ceil_mode).with("count_include_pad", count_include_pad);
+        divisor_override.into_iter().fold(spec, |spec, n| spec.with("divisor_override", n))
     }
 }
 
 pub(crate) fn build<T: Element>(spec: &Spec, _: &mut Build<'_, T>) -> Result<Box<dyn Module<T>>> {
-    boxed(AvgPool2dConfig { window: window_from(spec)?, count_include_pad: spec.bool("count_include_pad")? }.build()?)
+    let divisor_override = spec.config.contains_key("divisor_override").then(|| spec.usize("divisor_override")).transpose()?;
+    let window = Window { ceil_mode: spec.bool("ceil_mode")?, ..window_from(spec)? };
+    boxed(AvgPool2dConfig { window, count_include_pad: spec.bool("count_include_pad")?, divisor_override }.build()?)
 }
 
 fn plain<T: Element>(_: &mut Init) -> Result<Box<dyn Module<T>>> {
@@ -141,12 +165,20 @@ fn ceiled<T: Element>(_: &mut Init) -> Result<Box<dyn Module<T>>> {
 fn cells<T: Element>(_: &mut Init) -> Result<Box<dyn Module<T>>> {
     boxed(AvgPool2d::config(3).stride(2).padding(1).count_include_pad(false).build()?)
 }
+fn oblong<T: Element>(_: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(AvgPool2d::config([2, 3]).stride([1, 2]).padding([1, 0]).ceil_mode(true).build()?)
+}
+fn divided<T: Element>(_: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(AvgPool2d::config(3).padding(1).ceil_mode(true).divisor_override(4).build()?)
+}
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("AvgPool2d/plain", &[2, 3, 4, 4], Some("nn.AvgPool2d(2)"), plain, plain),
     Case::new("AvgPool2d/overlapping", &[2, 3, 7, 5], Some("nn.AvgPool2d(3, 2, 1)"), overlapping, overlapping),
     Case::new("AvgPool2d/ceil", &[1, 2, 6, 6], Some("nn.AvgPool2d(3, 2, 1, ceil_mode=True)"), ceiled, ceiled),
     Case::new("AvgPool2d/cells", &[1, 2, 5, 6], Some("nn.AvgPool2d(3, 2, 1, count_include_pad=False)"), cells, cells),
+    Case::new("AvgPool2d/oblong", &[2, 1, 4, 6], Some("nn.AvgPool2d((2, 3), (1, 2), (1, 0), ceil_mode=True)"), oblong, oblong),
+    Case::new("AvgPool2d/divisor", &[2, 2, 5, 4], Some("nn.AvgPool2d(3, padding=1, ceil_mode=True, divisor_override=4)"), divided, divided),
 ];
 
 #[cfg(test)]
@@ -163,9 +195,27 @@ mod tests {
     }
 
     #[test]
-    fn bad_windows_are_errors() {
-        for config in [AvgPool2d::config(0), AvgPool2d::config(2).stride(0), AvgPool2d::config(3).padding(2)] {
-            assert!(config.build().unwrap_err().to_string().starts_with("AvgPool2d: "));
+    fn an_overridden_divisor_divides_every_sum() {
+        let x = Tensor::from_vec([1, 1, 2, 2], vec![1.0, 2.0, 3.0, 4.0]).unwrap();
+        let pool = AvgPool2d::config(2).divisor_override(5).build().unwrap();
+        assert_eq!(pool.infer(x, &mut Ctx::eval()).unwrap().to_vec(), [2.0]);
+    }
+
+    #[test]
+    fn bad_windows_are_errors_that_name_the_field() {
+        let config = AvgPool2d::config(3);
+        let dilated = AvgPool2dConfig { window: Window { dilation: [1, 2], ..config.window }, ..config };
+        let bad = [
+            (AvgPool2d::config([3, 0]), "kernel"),
+            (config.stride([0, 1]), "stride"),
+            (config.padding(2), "padding"),
+            (config.padding([0, 2]), "padding"),
+            (config.divisor_override(0), "divisor_override"),
+            (dilated, "dilation"),
+        ];
+        for (config, field) in bad {
+            let error = config.build().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("AvgPool2d: {field} = ")), "{error}");
         }
     }
 }

@@ -8,7 +8,8 @@ use nyang_tensor::{Element, Shape, Tensor};
 use super::linear::add_sums;
 use crate::case::{Case, boxed};
 use crate::module::check_dy;
-use crate::{Build, Ctx, Error, Init, Module, Param, Result, Saved, Scheme, Spec, state};
+use crate::window::{check_positive, window_from, with_window};
+use crate::{Build, Ctx, Error, Init, Module, Padding, Pair, Param, Result, Saved, Scheme, Spec, state};
 
 pub(crate) const KIND: &str = "Conv2d";
 
@@ -18,32 +19,28 @@ pub struct Conv2dConfig {
     in_channels: usize,
     out_channels: usize,
     geometry: Conv2dGeometry,
+    padding: Padding,
     bias: bool,
     init: Scheme,
 }
 
 impl Conv2dConfig {
-    /// A kernel of another height and width.
-    pub fn kernel(mut self, height: usize, width: usize) -> Self {
-        self.geometry.window.kernel = [height, width];
+    /// How far the kernel moves at a time; 1 unless asked otherwise.
+    pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
+        self.geometry.window.stride = stride.into().0;
         self
     }
 
-    /// How far the kernel moves at a time, both ways; 1 unless asked otherwise.
-    pub fn stride(mut self, stride: usize) -> Self {
-        self.geometry.window.stride = [stride; 2];
-        self
-    }
-
-    /// Rows and columns of zeros around the image; 0 unless asked otherwise.
-    pub fn padding(mut self, padding: usize) -> Self {
-        self.geometry.window.padding = [[padding; 2]; 2];
+    /// Rows and columns of zeros around the image; 0 unless asked otherwise. One number for all sides, `[height, width]`,
+    /// `[[top, bottom], [left, right]]`, or [`Padding::Same`].
+    pub fn padding(mut self, padding: impl Into<Padding>) -> Self {
+        self.padding = padding.into();
         self
     }
 
     /// Distance between the kernel's cells; 1 unless asked otherwise.
-    pub fn dilation(mut self, dilation: usize) -> Self {
-        self.geometry.window.dilation = [dilation; 2];
+    pub fn dilation(mut self, dilation: impl Into<Pair>) -> Self {
+        self.geometry.window.dilation = dilation.into().0;
         self
     }
 
@@ -68,27 +65,21 @@ impl Conv2dConfig {
     /// Makes the layer.
     ///
     /// # Errors
-    /// [`Error::Config`] if a size, stride, dilation or the number of groups is 0, or the groups do not divide the channels.
-    pub fn build<T: Element>(self, init: &mut Init) -> Result<Conv2d<T>> {
+    /// [`Error::Config`] if a size, stride, dilation or the number of groups is 0, if the groups do not divide the channels, and for
+    /// [`Padding::Same`] with another stride than 1.
+    pub fn build<T: Element>(mut self, init: &mut Init) -> Result<Conv2d<T>> {
         let Conv2dGeometry { window, groups } = self.geometry;
-        let [[kh, kw], [sh, sw], [dh, dw]] = [window.kernel, window.stride, window.dilation];
-        let positive = [
-            ("in_channels", self.in_channels),
-            ("out_channels", self.out_channels),
-            ("kernel", kh.min(kw)),
-            ("stride", sh.min(sw)),
-            ("dilation", dh.min(dw)),
-            ("groups", groups),
-        ];
-        for (field, value) in positive {
+        for (field, value) in [("in_channels", self.in_channels), ("out_channels", self.out_channels), ("groups", groups)] {
             if value == 0 {
                 return Err(Error::config(KIND, field, value, "must be positive"));
             }
         }
+        check_positive(KIND, &window)?;
+        self.geometry.window.padding = self.padding.around(KIND, &window)?;
         if ![self.in_channels, self.out_channels].iter().all(|c| c.is_multiple_of(groups)) {
             return Err(Error::config(KIND, "groups", groups, "must divide both in_channels and out_channels"));
         }
-        let (c, o) = (self.in_channels / groups, self.out_channels);
+        let (c, o, [kh, kw]) = (self.in_channels / groups, self.out_channels, window.kernel);
         let cells = kh.saturating_mul(kw);
         let (fan_in, fan_out) = (c.saturating_mul(cells), (o / groups).saturating_mul(cells));
         let weight = init.weight([o, c, kh, kw], self.init, fan_in, fan_out)?;
@@ -100,21 +91,22 @@ impl Conv2dConfig {
 /// A two-dimensional convolution (to be exact, a cross-correlation): the same small kernel slides over the whole image.
 ///
 /// ```text
-/// y[n,o,i,j] = b[o] + Σ_{c,p,q} w[o,c,p,q] · x[n, c, s·i + d·p − pad, s·j + d·q − pad]        x = 0 outside the image
+/// y[n,o,i,j] = b[o] + Σ_{c,p,q} w[o,c,p,q] · x[n, c, s·i + d·p − top, s·j + d·q − left]        x = 0 outside the image
 ///
 /// dx[n,c,·,·] = Σ over the places a pixel was read from:  w[o,c,p,q] · dy[n,o,i,j]
-/// dw[o,c,p,q] = Σ_{n,i,j} dy[n,o,i,j] · x[n, c, s·i + d·p − pad, s·j + d·q − pad]
+/// dw[o,c,p,q] = Σ_{n,i,j} dy[n,o,i,j] · x[n, c, s·i + d·p − top, s·j + d·q − left]
 /// db[o]       = Σ_{n,i,j} dy[n,o,i,j]
 /// ```
 ///
-/// With g groups, output channel o sees only the input channels of its own group.
+/// The stride s and the dilation d may differ between the axes, the padding between all four sides. With g groups, output channel o sees
+/// only the C/g input channels of its own group; `groups(C)` is the depthwise convolution, each channel on its own.
 ///
 /// # Shapes
-/// `[N, C, H, W] → [N, O, H', W']`, H' = ⌊(H + 2·pad − d·(kernel − 1) − 1) / s⌋ + 1, W' likewise.
+/// `[N, C, H, W] → [N, O, H', W']`, H' = ⌊(H + top + bottom − d·(kernel − 1) − 1) / s⌋ + 1, W' likewise.
 ///
 /// # Parameters
-/// `weight` w `[O, C/groups, kernel, kernel]` and `bias` b `[O]`, both U(±1/√fan_in), fan_in = C/groups · kernel², unless another
-/// [`Scheme`] is asked for.
+/// `weight` w `[O, C/groups, KH, KW]` and `bias` b `[O]`, both U(±1/√fan_in), fan_in = C/groups · KH · KW, unless another [`Scheme`] is
+/// asked for.
 ///
 /// # Errors
 /// [`Error::Shape`] unless the input is `[N, C, H, W]` with this C; an error too if the kernel is larger than the padded image.
@@ -131,7 +123,7 @@ impl Conv2dConfig {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Conv2d<T: Element = f32> {
-    /// w `[O, C/groups, kernel, kernel]`.
+    /// w `[O, C/groups, KH, KW]`.
     pub weight: Param<T>,
     /// b `[O]`.
     pub bias: Option<Param<T>>,
@@ -140,10 +132,10 @@ pub struct Conv2d<T: Element = f32> {
 }
 
 impl Conv2d {
-    /// A convolution with a square kernel, still to be built.
-    pub fn config(in_channels: usize, out_channels: usize, kernel: usize) -> Conv2dConfig {
-        let geometry = Conv2dGeometry { window: Window::new([kernel; 2]), groups: 1 };
-        Conv2dConfig { in_channels, out_channels, geometry, bias: true, init: Scheme::Torch }
+    /// A convolution with a kernel of this size, still to be built.
+    pub fn config(in_channels: usize, out_channels: usize, kernel: impl Into<Pair>) -> Conv2dConfig {
+        let geometry = Conv2dGeometry { window: Window::new(kernel.into().0), groups: 1 };
+        Conv2dConfig { in_channels, out_channels, geometry, padding: 0.into(), bias: true, init: Scheme::Torch }
     }
 }
 
@@ -191,34 +183,21 @@ impl<T: Element> Module<T> for Conv2d<T> {
     state!(T: param weight, option bias);
 
     fn spec(&self) -> Spec {
-        let Conv2dGeometry { window, groups } = self.config.geometry;
-        let [[top, bottom], [left, right]] = window.padding;
-        Spec::new(KIND)
-            .with("in_channels", self.config.in_channels)
-            .with("out_channels", self.config.out_channels)
-            .with("kernel", window.kernel)
-            .with("stride", window.stride)
-            .with("padding", [top, bottom, left, right])
-            .with("dilation", window.dilation)
-            .with("groups", groups)
+        let spec = Spec::new(KIND).with("in_channels", self.config.in_channels).with("out_channels", self.config.out_channels);
+        with_window(spec, &self.config.geometry.window)
+            .with("groups", self.config.geometry.groups)
             .with("bias", self.config.bias)
             .with("init", self.config.init.to_string().as_str())
     }
 }
 
 pub(crate) fn build<T: Element>(spec: &Spec, b: &mut Build<'_, T>) -> Result<Box<dyn Module<T>>> {
-    let [top, bottom, left, right] = spec.sizes("padding")?;
-    let window = Window {
-        kernel: spec.sizes("kernel")?,
-        stride: spec.sizes("stride")?,
-        padding: [[top, bottom], [left, right]],
-        dilation: spec.sizes("dilation")?,
-        ceil_mode: false,
-    };
+    let window = window_from(spec)?;
     let config = Conv2dConfig {
         in_channels: spec.usize("in_channels")?,
         out_channels: spec.usize("out_channels")?,
         geometry: Conv2dGeometry { window, groups: spec.usize("groups")? },
+        padding: window.padding.into(),
         bias: spec.bool("bias")?,
         init: spec.text("init")?.parse()?,
     };
@@ -250,7 +229,22 @@ fn depthwise<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
     boxed(Conv2d::config(4, 4, 3).groups(4).padding(1).build::<T>(init)?)
 }
 fn oblong<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
-    boxed(Conv2d::config(2, 3, 1).kernel(1, 4).build::<T>(init)?)
+    boxed(Conv2d::config(2, 3, [1, 4]).build::<T>(init)?)
+}
+fn multiplied<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(3, 6, [3, 2]).groups(3).stride([2, 1]).build::<T>(init)?)
+}
+fn axes<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(2, 3, [3, 2]).stride([2, 1]).padding([0, 2]).dilation([1, 3]).build::<T>(init)?)
+}
+fn sides<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(2, 3, 3).stride(2).padding([[0, 2], [3, 1]]).build::<T>(init)?)
+}
+fn same<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(2, 3, [4, 3]).padding(Padding::Same).build::<T>(init)?)
+}
+fn same_dilated<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(1, 1, 2).dilation([3, 1]).padding(Padding::Same).build::<T>(init)?)
 }
 
 pub(crate) const CASES: &[Case] = &[
@@ -269,6 +263,17 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("Conv2d/grouped", &[2, 4, 4, 4], Some("nn.Conv2d(4, 6, 3, groups=2, padding=1)"), grouped, grouped),
     Case::new("Conv2d/depthwise", &[2, 4, 4, 4], Some("nn.Conv2d(4, 4, 3, groups=4, padding=1)"), depthwise, depthwise),
     Case::new("Conv2d/oblong", &[2, 2, 3, 6], Some("nn.Conv2d(2, 3, (1, 4))"), oblong, oblong),
+    Case::new("Conv2d/multiplied", &[2, 3, 5, 4], Some("nn.Conv2d(3, 6, (3, 2), (2, 1), groups=3)"), multiplied, multiplied),
+    Case::new("Conv2d/axes", &[1, 2, 7, 4], Some("nn.Conv2d(2, 3, (3, 2), (2, 1), (0, 2), (1, 3))"), axes, axes),
+    Case::new("Conv2d/sides", &[2, 2, 4, 5], Some("Padded((3, 1, 0, 2), nn.Conv2d(2, 3, 3, 2))"), sides, sides), // left, right, top, bottom
+    Case::new("Conv2d/same", &[2, 2, 3, 5], Some("nn.Conv2d(2, 3, (4, 3), padding='same')"), same, same),
+    Case::new(
+        "Conv2d/same_dilated",
+        &[1, 1, 2, 6],
+        Some("nn.Conv2d(1, 1, 2, padding='same', dilation=(3, 1))"),
+        same_dilated,
+        same_dilated,
+    ),
 ];
 
 #[cfg(test)]
@@ -283,18 +288,32 @@ mod tests {
         assert_eq!(layer.infer(x, &mut Ctx::eval()).unwrap().to_vec(), [8.0, 12.0, 20.0, 24.0]);
     }
 
+    /// The sums of [1, 2, 3] under two cells of one: where the padding goes can be seen from them.
+    #[test]
+    fn each_side_has_its_own_padding_and_same_puts_the_odd_one_behind() {
+        let sums = |padding: Padding| {
+            let mut layer = Conv2d::config(1, 1, [1, 2]).padding(padding).bias(false).build::<f64>(&mut Init::seed(1)).unwrap();
+            layer.weight.value = Tensor::ones([1, 1, 1, 2]).unwrap();
+            layer.infer(Tensor::from_vec([1, 1, 1, 3], vec![1.0, 2.0, 3.0]).unwrap(), &mut Ctx::eval()).unwrap().to_vec()
+        };
+        assert_eq!(sums([[0, 0], [1, 0]].into()), [1.0, 3.0, 5.0]);
+        assert_eq!(sums([0, 1].into()), [1.0, 3.0, 5.0, 3.0]);
+        assert_eq!(sums(Padding::Same), [3.0, 5.0, 3.0]);
+    }
+
     #[test]
     fn bad_configurations_are_errors_that_name_the_field() {
         let config = Conv2d::config;
         let bad = [
-            (config(0, 4, 3), "in_channels"),
-            (config(4, 0, 3), "out_channels"),
-            (config(4, 4, 0), "kernel"),
-            (config(4, 4, 3).stride(0), "stride"),
-            (config(4, 4, 3).dilation(0), "dilation"),
-            (config(4, 4, 3).groups(0), "groups"),
-            (config(4, 4, 3).groups(3), "groups"),
-            (config(4, 6, 3).groups(4), "groups"),
+            (config(0, 4, [3, 3]), "in_channels"),
+            (config(4, 0, [3, 3]), "out_channels"),
+            (config(4, 4, [3, 0]), "kernel"),
+            (config(4, 4, [3, 3]).stride(0), "stride"),
+            (config(4, 4, [3, 3]).stride([1, 2]).padding(Padding::Same), "stride"),
+            (config(4, 4, [3, 3]).dilation([0, 1]), "dilation"),
+            (config(4, 4, [3, 3]).groups(0), "groups"),
+            (config(4, 4, [3, 3]).groups(3), "groups"),
+            (config(4, 6, [3, 3]).groups(4), "groups"),
         ];
         for (config, field) in bad {
             let error = config.build::<f32>(&mut Init::seed(1)).unwrap_err().to_string();

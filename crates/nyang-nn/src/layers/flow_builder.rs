@@ -6,7 +6,7 @@ use super::{
     BatchNorm2d, Conv2d, Dropout, Elu, Flatten, Flow, Gelu, GlobalAvgPool2d, Hardswish, LeakyRelu, Linear, MaxPool2d, PRelu, Relu, Relu6,
     Selu, Sigmoid, Silu, Tanh,
 };
-use crate::{Error, Init, Module, Result, Scheme};
+use crate::{Error, Init, Module, Padding, Result, Scheme};
 
 /// Builds a [`Flow`] for inputs of a known shape. Started by [`Flow::input`].
 ///
@@ -76,14 +76,14 @@ impl FlowBuilder {
         self
     }
 
-    /// A convolution to so many channels. Its padding (k − 1)/2 keeps height and width, so its kernel must be odd.
+    /// A convolution to so many channels that keeps height and width: its padding is [`Padding::Same`].
     ///
     /// Directly before a batch norm it has no bias, which the norm would take away again.
     pub fn conv(self, channels: usize, kernel: usize) -> Self {
         self.step(Step::Conv { channels, kernel, stride: 1 })
     }
 
-    /// As [`FlowBuilder::conv`], but keeps every `stride`-th row and column only.
+    /// As [`FlowBuilder::conv`], but keeps every `stride`-th row and column only. The kernel must be odd.
     pub fn conv_strided(self, channels: usize, kernel: usize, stride: usize) -> Self {
         self.step(Step::Conv { channels, kernel, stride })
     }
@@ -198,12 +198,13 @@ impl Step {
     fn add<T: Element>(self, flow: Flow<T>, rest: &[Step], shape: &Shape, init: &mut Init) -> Result<Flow<T>> {
         Ok(match self {
             Step::Conv { channels, kernel, stride } => {
-                if kernel % 2 == 0 {
-                    return Err(Error::config("Conv2d", "kernel", kernel, "must be odd here, so that the size can be kept"));
+                let padding = if stride == 1 { Padding::Same } else { (kernel / 2).into() };
+                if stride != 1 && kernel % 2 == 0 {
+                    return Err(Error::config("Conv2d", "kernel", kernel, "must be odd with a stride, so that windows have a middle"));
                 }
                 let bias = !matches!(rest.first(), Some(Step::BatchNorm));
                 let config = Conv2d::config(image_channels("Conv2d", shape)?, channels, kernel);
-                flow.then(config.stride(stride).padding(kernel / 2).bias(bias).init(scheme(rest)).build(init)?)
+                flow.then(config.stride(stride).padding(padding).bias(bias).init(scheme(rest)).build(init)?)
             }
             Step::BatchNorm => flow.then(BatchNorm2d::config(image_channels("BatchNorm2d", shape)?).build(init)?),
             Step::Activation(activation) => activation.add(flow, init)?,
@@ -289,6 +290,14 @@ mod tests {
     }
 
     #[test]
+    fn convolutions_keep_height_and_width_for_any_kernel() {
+        for kernel in 1..6 {
+            let flow = Flow::input([1, 7, 4]).conv(2, kernel).build::<f32>(&mut Init::seed(1)).unwrap();
+            assert_eq!(flow.out_shape(&Shape::from([1, 1, 7, 4])).unwrap().dims(), [1, 2, 7, 4]);
+        }
+    }
+
+    #[test]
     fn first_weights_follow_the_activation_behind() {
         let flow = Flow::input([1, 8, 8]).conv(4, 3).batch_norm().relu().linear(3).build::<f32>(&mut Init::seed(1)).unwrap();
         let spec = flow.spec();
@@ -339,7 +348,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_step_is_told_with_its_place() {
         let say = |b: FlowBuilder| b.build::<f32>(&mut Init::seed(1)).err().map(|e| e.to_string()).unwrap_or_default();
-        assert!(say(Flow::input([1, 8, 8]).relu().conv(4, 2)).starts_with("at `1`: Conv2d: kernel = 2 is not valid"));
+        assert!(say(Flow::input([1, 8, 8]).relu().conv_strided(4, 2, 2)).starts_with("at `1`: Conv2d: kernel = 2 is not valid"));
         assert!(say(Flow::input([10]).conv(4, 3)).starts_with("at `0`: Conv2d expects images [N, C, H, W], got [1, 10]"));
         assert!(say(Flow::input([1, 4, 4]).max_pool(2).max_pool(2).max_pool(2)).starts_with("at `2`: MaxPool2d"));
         assert!(say(Flow::input([1, 4, 4]).dropout(1.5)).starts_with("at `0`: Dropout: p = 1.5"));

@@ -6,7 +6,8 @@ use nyang_tensor::{Element, Shape, Tensor};
 
 use crate::case::{Case, boxed};
 use crate::module::check_dy;
-use crate::{Build, Ctx, Error, Init, Module, Result, Saved, Spec};
+use crate::window::{check_pooling, pooled_shape, window_from, with_window};
+use crate::{Build, Ctx, Init, Module, Pair, Result, Saved, Spec};
 
 pub(crate) const KIND: &str = "MaxPool2d";
 
@@ -18,20 +19,20 @@ pub struct MaxPool2dConfig {
 
 impl MaxPool2dConfig {
     /// How far the window moves at a time; its own size unless asked otherwise.
-    pub fn stride(mut self, stride: usize) -> Self {
-        self.window.stride = [stride; 2];
+    pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
+        self.window.stride = stride.into().0;
         self
     }
 
-    /// Rows and columns of −∞ around the image, at most half the window; 0 unless asked otherwise.
-    pub fn padding(mut self, padding: usize) -> Self {
-        self.window.padding = [[padding; 2]; 2];
+    /// Rows and columns of −∞ on each side of the image, at most half the window; 0 unless asked otherwise.
+    pub fn padding(mut self, padding: impl Into<Pair>) -> Self {
+        self.window.padding = padding.into().0.map(|p| [p; 2]);
         self
     }
 
     /// Distance between the window's cells; 1 unless asked otherwise.
-    pub fn dilation(mut self, dilation: usize) -> Self {
-        self.window.dilation = [dilation; 2];
+    pub fn dilation(mut self, dilation: impl Into<Pair>) -> Self {
+        self.window.dilation = dilation.into().0;
         self
     }
 
@@ -44,27 +45,11 @@ impl MaxPool2dConfig {
     /// Makes the layer.
     ///
     /// # Errors
-    /// [`Error::Config`] if the window, stride or dilation is 0, or the padding more than half the (dilated) window.
+    /// [`Error::Config`](crate::Error::Config) if the window, stride or dilation is 0, or the padding more than half the (dilated) window.
     pub fn build(self) -> Result<MaxPool2d> {
-        check_window(KIND, &self.window)?;
+        check_pooling(KIND, &self.window)?;
         Ok(MaxPool2d { config: self, saved: Saved::default() })
     }
-}
-
-/// What pooling windows must satisfy whatever the input: positive sizes, and padding of at most half the window.
-pub(crate) fn check_window(layer: &'static str, window: &Window) -> Result<()> {
-    for (field, sizes) in [("kernel", window.kernel), ("stride", window.stride), ("dilation", window.dilation)] {
-        if sizes.contains(&0) {
-            return Err(Error::config(layer, field, 0, "must be positive"));
-        }
-    }
-    for ((k, d), pad) in window.kernel.into_iter().zip(window.dilation).zip(window.padding) {
-        let reach = d.saturating_mul(k - 1).saturating_add(1);
-        if let Some(p) = pad.into_iter().find(|&p| p > reach / 2) {
-            return Err(Error::config(layer, "padding", p, "must be at most half the window, or a window could lie outside the image"));
-        }
-    }
-    Ok(())
 }
 
 /// Max pooling: the largest value of each window, channel by channel.
@@ -78,10 +63,11 @@ pub(crate) fn check_window(layer: &'static str, window: &Window) -> Result<()> {
 /// The first of equal maxima gets the whole gradient, and a NaN is larger than everything, as in PyTorch.
 ///
 /// # Shapes
-/// `[N, C, H, W] → [N, C, H', W']`, H' = ⌊(H + 2·pad − d·(kernel − 1) − 1) / s⌋ + 1 (⌈…⌉ with `ceil_mode`), W' likewise.
+/// `[N, C, H, W] → [N, C, H', W']`, H' = ⌊(H + 2·pad − d·(kernel − 1) − 1) / s⌋ + 1, W' likewise. With `ceil_mode` it is ⌈…⌉, less 1 if
+/// the last window would start in the padding behind.
 ///
 /// # Errors
-/// [`Error::Shape`] unless the input is `[N, C, H, W]`; an error too if the window is larger than the padded image.
+/// [`Error::Shape`](crate::Error::Shape) unless the input is `[N, C, H, W]`; an error too if the window is larger than the padded image.
 ///
 /// # Example
 /// ```
@@ -97,17 +83,11 @@ pub struct MaxPool2d {
 }
 
 impl MaxPool2d {
-    /// Pooling over square windows that lie side by side, still to be built.
-    pub fn config(kernel: usize) -> MaxPool2dConfig {
-        MaxPool2dConfig { window: Window { stride: [kernel; 2], ..Window::new([kernel; 2]) } }
+    /// Pooling over windows that lie side by side, still to be built.
+    pub fn config(kernel: impl Into<Pair>) -> MaxPool2dConfig {
+        let Pair(kernel) = kernel.into();
+        MaxPool2dConfig { window: Window { stride: kernel, ..Window::new(kernel) } }
     }
-}
-
-/// The output shape of pooling.
-pub(crate) fn pooled_shape(layer: &'static str, window: &Window, input: &Shape) -> Result<Shape> {
-    let [n, c, h, w] = *input.dims() else { return Err(Error::shape(layer, "[N, C, H, W]", input)) };
-    let [oh, ow] = window.out_size(layer, [h, w])?;
-    Ok(Shape::from([n, c, oh, ow]))
 }
 
 impl<T: Element> Module<T> for MaxPool2d {
@@ -138,35 +118,12 @@ impl<T: Element> Module<T> for MaxPool2d {
     }
 
     fn spec(&self) -> Spec {
-        window_spec(KIND, &self.config.window)
+        with_window(Spec::new(KIND), &self.config.window).with("ceil_mode", self.config.window.ceil_mode)
     }
 }
 
-/// A pooling window as a description.
-pub(crate) fn window_spec(kind: &str, window: &Window) -> Spec {
-    let [[top, bottom], [left, right]] = window.padding;
-    Spec::new(kind)
-        .with("kernel", window.kernel)
-        .with("stride", window.stride)
-        .with("padding", [top, bottom, left, right])
-        .with("dilation", window.dilation)
-        .with("ceil_mode", window.ceil_mode)
-}
-
-/// A pooling window from its description.
-pub(crate) fn window_from(spec: &Spec) -> Result<Window> {
-    let [top, bottom, left, right] = spec.sizes("padding")?;
-    Ok(Window {
-        kernel: spec.sizes("kernel")?,
-        stride: spec.sizes("stride")?,
-        padding: [[top, bottom], [left, right]],
-        dilation: spec.sizes("dilation")?,
-        ceil_mode: spec.bool("ceil_mode")?,
-    })
-}
-
 pub(crate) fn build<T: Element>(spec: &Spec, _: &mut Build<'_, T>) -> Result<Box<dyn Module<T>>> {
-    boxed(MaxPool2dConfig { window: window_from(spec)? }.build()?)
+    boxed(MaxPool2dConfig { window: window_from(spec)? }.ceil_mode(spec.bool("ceil_mode")?).build()?)
 }
 
 fn plain<T: Element>(_: &mut Init) -> Result<Box<dyn Module<T>>> {
@@ -181,12 +138,16 @@ fn ceiled<T: Element>(_: &mut Init) -> Result<Box<dyn Module<T>>> {
 fn dilated<T: Element>(_: &mut Init) -> Result<Box<dyn Module<T>>> {
     boxed(MaxPool2d::config(2).stride(1).dilation(2).build()?)
 }
+fn oblong<T: Element>(_: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(MaxPool2d::config([2, 3]).stride([1, 2]).padding([0, 1]).dilation([2, 1]).ceil_mode(true).build()?)
+}
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("MaxPool2d/plain", &[2, 3, 4, 4], Some("nn.MaxPool2d(2)"), plain, plain),
     Case::new("MaxPool2d/overlapping", &[2, 3, 7, 6], Some("nn.MaxPool2d(3, 2, 1)"), overlapping, overlapping),
     Case::new("MaxPool2d/ceil", &[1, 2, 5, 5], Some("nn.MaxPool2d(2, ceil_mode=True)"), ceiled, ceiled),
     Case::new("MaxPool2d/dilated", &[1, 2, 5, 5], Some("nn.MaxPool2d(2, 1, dilation=2)"), dilated, dilated),
+    Case::new("MaxPool2d/oblong", &[2, 1, 4, 6], Some("nn.MaxPool2d((2, 3), (1, 2), (0, 1), (2, 1), ceil_mode=True)"), oblong, oblong),
 ];
 
 #[cfg(test)]
@@ -208,7 +169,9 @@ mod tests {
             (MaxPool2d::config(0), "kernel"),
             (MaxPool2d::config(2).stride(0), "stride"),
             (MaxPool2d::config(2).dilation(0), "dilation"),
+            (MaxPool2d::config([2, 0]), "kernel"),
             (MaxPool2d::config(2).padding(2), "padding"),
+            (MaxPool2d::config([5, 2]).padding([2, 2]), "padding"),
             (MaxPool2d::config(usize::MAX).padding(usize::MAX), "padding"),
         ];
         for (config, field) in bad {
