@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
+use nyang_nn::case::CASES;
 use nyang_nn::check::{GradReport, check_case, compare_precisions};
-use nyang_nn::layers::CASES;
 use nyang_nn::loss::{self, LossCase};
 use nyang_nn::{Mode, Result};
 

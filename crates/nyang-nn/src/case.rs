@@ -4,6 +4,9 @@ use nyang_tensor::{Element, Rng, Shape, Tensor};
 
 use crate::{Init, Module, Result};
 
+/// The cases of every layer and container, each one's together.
+pub const CASES: &[&[Case]] = crate::layers::CASES;
+
 /// How a case's module is built.
 pub type BuildCase<T> = fn(&mut Init) -> Result<Box<dyn Module<T>>>;
 

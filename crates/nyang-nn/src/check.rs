@@ -250,7 +250,7 @@ impl VisitMut<f64> for Nudge<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::CASES;
+    use crate::case::CASES;
     use crate::{Error, Registry, Shape, state};
 
     fn all() -> impl Iterator<Item = (&'static Case, Mode)> {

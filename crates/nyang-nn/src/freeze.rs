@@ -189,7 +189,7 @@ mod tests {
                 self.0.insert(at.to_string());
             }
         }
-        for case in crate::layers::CASES.iter().copied().flatten() {
+        for case in crate::case::CASES.iter().copied().flatten() {
             let model = (case.build_f32)(&mut Init::seed(1)).unwrap();
             let mut all = Paths(BTreeSet::new());
             model.visit(Path::ROOT, &mut all);

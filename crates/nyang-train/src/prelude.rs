@@ -4,11 +4,10 @@ pub use nyang_data::{Batch, Dataset, Digits, InMemory, LastBatch, Loader, Normal
 /// What the methods of a [`Module`] return.
 pub use nyang_nn::Result as ModelResult;
 pub use nyang_nn::check::{GradCheck, check_gradients};
+pub use nyang_nn::layers::*;
 pub use nyang_nn::{
-    AvgPool2d, BatchNorm2d, Bce, Conv2d, CrossEntropy, Ctx, Distillation, Dropout, Element, Elu, Flatten, Flow, Gelu, GlobalAvgPool2d,
-    Hardsigmoid, Hardswish, Init, LeakyRelu, Linear, LogSoftmax, Loss, MaxPool2d, Maxout, Mode, Module, Mse, PRelu, PadShortcut, Padding,
-    Param, Registry, Relu, Relu6, Residual, Rng, Saved, Scheme, Selu, Shape, Sigmoid, SigmoidFocal, Silu, Softmax, SoftmaxFocal, Softplus,
-    Spec, StateDict, Tanh, Targets, Tensor, state, summary, zoo,
+    Bce, CrossEntropy, Ctx, Distillation, Element, Init, Loss, Mode, Module, Mse, Padding, Param, Registry, Rng, Saved, Scheme, Shape,
+    SigmoidFocal, SoftmaxFocal, Spec, StateDict, Targets, Tensor, state, summary, zoo,
 };
 pub use nyang_optim::{Adam, Optimizer, Schedule, Scheduler, Sgd, StepDecay};
 

@@ -50,7 +50,7 @@ const INVARIANTS: &[(&str, Invariant)] = &[
     ("ndarray", code::ndarray_stays_at_the_border),
     ("files", shape::files_say_what_they_are),
     ("map", map::the_map_is_complete),
-    ("layers", shape::layers_are_in_every_list),
+    ("layers", shape::layers_are_in_the_list),
     ("leftovers", text::nothing_is_left_over),
     ("machine paths", text::no_machine_is_named),
     ("links", text::links_lead_somewhere),

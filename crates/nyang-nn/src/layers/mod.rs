@@ -1,4 +1,5 @@
-//! Every layer, one file each. A new one is its file and three lines here.
+//! Every layer, one file each. A new one is its file and two lines here: its `mod`, and its entry in the list below, from which follow what
+//! the crate exports, which cases are checked, and what can be built from a description.
 
 use nyang_tensor::Element;
 
@@ -38,104 +39,52 @@ mod softmax;
 mod softplus;
 mod tanh;
 
-pub use avg_pool2d::{AvgPool2d, AvgPool2dConfig};
-pub use batch_norm1d::{BatchNorm1d, BatchNorm1dConfig};
-pub use batch_norm2d::{BatchNorm2d, BatchNorm2dConfig};
-pub use conv2d::{Conv2d, Conv2dConfig};
-pub use dropout::Dropout;
-pub use elu::Elu;
-pub use flatten::Flatten;
-pub use flow::Flow;
+/// From `file: Type, …;` for each layer: its types exported, its cases and its builder listed.
+macro_rules! layers {
+    ($($file:ident: $($name:ident),+;)*) => {
+        $(pub use $file::{$($name),+};)*
+
+        /// Each layer's cases.
+        pub(crate) const CASES: &[&[Case]] = &[$($file::CASES),*];
+
+        /// Each layer's kind, and how it is built from its description.
+        pub(crate) fn builders<T: Element>() -> Vec<(&'static str, BuildFn<T>)> {
+            vec![$(($file::KIND, $file::build as BuildFn<T>)),*]
+        }
+    };
+}
+
 pub use flow_builder::FlowBuilder;
-pub use gelu::Gelu;
-pub use global_avg_pool2d::GlobalAvgPool2d;
-pub use group_norm::{GroupNorm, GroupNormConfig};
-pub use hardsigmoid::Hardsigmoid;
-pub use hardswish::Hardswish;
-pub use layer_norm::{LayerNorm, LayerNormConfig};
-pub use leaky_relu::LeakyRelu;
-pub use linear::{Linear, LinearConfig};
-pub use log_softmax::LogSoftmax;
-pub use max_pool2d::{MaxPool2d, MaxPool2dConfig};
-pub use maxout::Maxout;
-pub use pad_shortcut::PadShortcut;
-pub use prelu::{PRelu, PReluConfig};
-pub use relu::Relu;
-pub use relu6::Relu6;
-pub use residual::Residual;
-pub use selu::Selu;
-pub use sigmoid::Sigmoid;
-pub use silu::Silu;
-pub use softmax::Softmax;
-pub use softplus::Softplus;
-pub use tanh::Tanh;
 
-/// Each layer's cases.
-pub const CASES: &[&[Case]] = &[
-    avg_pool2d::CASES,
-    batch_norm1d::CASES,
-    batch_norm2d::CASES,
-    conv2d::CASES,
-    dropout::CASES,
-    elu::CASES,
-    flatten::CASES,
-    flow::CASES,
-    gelu::CASES,
-    global_avg_pool2d::CASES,
-    group_norm::CASES,
-    hardsigmoid::CASES,
-    hardswish::CASES,
-    layer_norm::CASES,
-    leaky_relu::CASES,
-    linear::CASES,
-    log_softmax::CASES,
-    max_pool2d::CASES,
-    maxout::CASES,
-    pad_shortcut::CASES,
-    prelu::CASES,
-    relu::CASES,
-    relu6::CASES,
-    residual::CASES,
-    selu::CASES,
-    sigmoid::CASES,
-    silu::CASES,
-    softmax::CASES,
-    softplus::CASES,
-    tanh::CASES,
-];
-
-/// Each layer's kind, and how it is built from its description.
-pub(crate) fn builders<T: Element>() -> [(&'static str, BuildFn<T>); 30] {
-    [
-        (avg_pool2d::KIND, avg_pool2d::build),
-        (batch_norm1d::KIND, batch_norm1d::build),
-        (batch_norm2d::KIND, batch_norm2d::build),
-        (conv2d::KIND, conv2d::build),
-        (dropout::KIND, dropout::build),
-        (elu::KIND, elu::build),
-        (flatten::KIND, flatten::build),
-        (flow::KIND, flow::build),
-        (gelu::KIND, gelu::build),
-        (global_avg_pool2d::KIND, global_avg_pool2d::build),
-        (group_norm::KIND, group_norm::build),
-        (hardsigmoid::KIND, hardsigmoid::build),
-        (hardswish::KIND, hardswish::build),
-        (layer_norm::KIND, layer_norm::build),
-        (leaky_relu::KIND, leaky_relu::build),
-        (linear::KIND, linear::build),
-        (log_softmax::KIND, log_softmax::build),
-        (max_pool2d::KIND, max_pool2d::build),
-        (maxout::KIND, maxout::build),
-        (pad_shortcut::KIND, pad_shortcut::build),
-        (prelu::KIND, prelu::build),
-        (relu::KIND, relu::build),
-        (relu6::KIND, relu6::build),
-        (residual::KIND, residual::build),
-        (selu::KIND, selu::build),
-        (sigmoid::KIND, sigmoid::build),
-        (silu::KIND, silu::build),
-        (softmax::KIND, softmax::build),
-        (softplus::KIND, softplus::build),
-        (tanh::KIND, tanh::build),
-    ]
+layers! {
+    avg_pool2d: AvgPool2d, AvgPool2dConfig;
+    batch_norm1d: BatchNorm1d, BatchNorm1dConfig;
+    batch_norm2d: BatchNorm2d, BatchNorm2dConfig;
+    conv2d: Conv2d, Conv2dConfig;
+    dropout: Dropout;
+    elu: Elu;
+    flatten: Flatten;
+    flow: Flow;
+    gelu: Gelu;
+    global_avg_pool2d: GlobalAvgPool2d;
+    group_norm: GroupNorm, GroupNormConfig;
+    hardsigmoid: Hardsigmoid;
+    hardswish: Hardswish;
+    layer_norm: LayerNorm, LayerNormConfig;
+    leaky_relu: LeakyRelu;
+    linear: Linear, LinearConfig;
+    log_softmax: LogSoftmax;
+    max_pool2d: MaxPool2d, MaxPool2dConfig;
+    maxout: Maxout;
+    pad_shortcut: PadShortcut;
+    prelu: PRelu, PReluConfig;
+    relu: Relu;
+    relu6: Relu6;
+    residual: Residual;
+    selu: Selu;
+    sigmoid: Sigmoid;
+    silu: Silu;
+    softmax: Softmax;
+    softplus: Softplus;
+    tanh: Tanh;
 }
