@@ -2,12 +2,12 @@
 
 use nyang_tensor::{Targets, Tensor};
 
-use crate::{Error, Result, Sample, Source};
+use crate::{Error, Image, Result, Sample, Source};
 
 /// N samples in one tensor, and what is known about each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// The images, `[N, C, H, W]`.
+    /// The images, `[N, C, H, W]`; in memory channels-last, as convolutions want them.
     pub images: Tensor<f32>,
     /// What the model should answer: one class index a sample.
     pub targets: Targets,
@@ -24,19 +24,23 @@ impl Batch {
     /// [`Error::Mixed`] for images of different shapes, with the names of two; [`Error::Empty`] for no samples.
     pub fn new(samples: Vec<(usize, Sample)>) -> Result<Self> {
         let Some((_, first)) = samples.first() else { return Err(Error::Empty { op: "Batch" }) };
-        if let Some((_, other)) = samples.iter().find(|(_, s)| s.image.shape() != first.image.shape()) {
-            let shapes = Box::new([*first.image.shape(), *other.image.shape()]);
+        let size = |image: &Image| [image.height, image.width, image.channels];
+        let expected = size(&first.image);
+        if let Some((_, other)) = samples.iter().find(|(_, s)| size(&s.image) != expected) {
+            let shapes = Box::new([first.image.shape()?, other.image.shape()?]);
             return Err(Error::Mixed { first: first.source.clone(), other: other.source.clone(), shapes });
         }
-        let (mut images, mut labels) = (Vec::with_capacity(samples.len()), Vec::with_capacity(samples.len()));
-        let (mut indices, mut sources) = (Vec::with_capacity(samples.len()), Vec::with_capacity(samples.len()));
-        for (index, sample) in samples {
-            images.push(sample.image);
+        let [h, w, c] = expected;
+        let mut images = Tensor::stale_channels_last(nyang_tensor::Shape::new(&[samples.len(), c, h, w])?)?;
+        let values = h * w * c; // as many as the image has
+        let (mut labels, mut indices, mut sources) = (Vec::new(), Vec::new(), Vec::new());
+        for ((index, sample), out) in samples.into_iter().zip(images.memory_mut()?.chunks_exact_mut(values)) {
+            sample.image.pixels.write_floats(out);
             labels.push(sample.label);
             indices.push(index);
             sources.push(sample.source);
         }
-        Ok(Batch { images: Tensor::stack(&images)?, targets: Targets::Classes(labels), indices, sources })
+        Ok(Batch { images, targets: Targets::Classes(labels), indices, sources })
     }
 
     /// The number of samples.
@@ -55,7 +59,7 @@ mod tests {
     use super::*;
 
     fn sample(index: usize, side: usize) -> (usize, Sample) {
-        let image = Tensor::full([1, side, side], index as f32).unwrap();
+        let image = Image::from_floats(side, side, 1, vec![index as f32; side * side]).unwrap();
         (index, Sample { image, label: index % 3, source: Source::item("set", index) })
     }
 

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use nyang_tensor::Tensor;
-
-use crate::{Error, Parts, Result, Source, Split};
+use crate::{Error, Image, Parts, Result, Source, Split};
 
 /// One image and the class it belongs to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// The image, `[C, H, W]`.
-    pub image: Tensor<f32>,
+    /// The image.
+    pub image: Image,
     /// The index of its class.
     pub label: usize,
     /// Where it came from.
@@ -23,8 +21,7 @@ pub struct Sample {
 /// what varies from epoch to epoch is the [`Loader`](crate::Loader)'s work.
 ///
 /// ```
-/// use nyang_data::{Dataset, Result, Sample};
-/// use nyang_tensor::Tensor;
+/// use nyang_data::{Dataset, Image, Result, Sample};
 ///
 /// /// Images of stripes: across (0) or along (1).
 /// struct Stripes {
@@ -40,7 +37,8 @@ pub struct Sample {
 ///     }
 ///     fn get(&self, index: usize) -> Result<Sample> {
 ///         let label = index % 2;
-///         let image = Tensor::from_fn([1, 8, 8], |i| if label == 0 { i / 8 % 2 } else { i % 2 } as f32)?;
+///         let stripe = |i: u8| if label == 0 { i / 8 % 2 * 255 } else { i % 2 * 255 };
+///         let image = Image::from_bytes(8, 8, 1, (0..64).map(stripe).collect())?;
 ///         Ok(Sample { image, label, source: self.source(index) })
 ///     }
 /// }
@@ -166,7 +164,7 @@ mod tests {
             2
         }
         fn get(&self, index: usize) -> Result<Sample> {
-            Ok(Sample { image: Tensor::zeros([1, 2, 2])?, label: index, source: self.source(index) })
+            Ok(Sample { image: Image::from_bytes(2, 2, 1, vec![0; 4])?, label: index, source: self.source(index) })
         }
         fn classes(&self) -> &[String] {
             &self.0

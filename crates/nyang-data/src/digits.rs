@@ -67,20 +67,20 @@ mod tests {
     #[test]
     fn the_digits_are_those_of_scikit_learn() {
         let digits = Digits::load().unwrap();
-        assert_eq!(digits.images().dims(), [1797, 1, 8, 8]);
+        assert_eq!(digits.tensor().unwrap().dims(), [1797, 1, 8, 8]);
         assert_eq!(digits.class_counts().unwrap(), [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);
-        assert_eq!(digits.images().sum() * 16.0, 561_718.0);
-        assert_eq!(digits.images().max(), Some(1.0));
+        assert_eq!(digits.tensor().unwrap().sum() * 16.0, 561_718.0);
+        assert_eq!(digits.tensor().unwrap().max(), Some(1.0));
 
         let first = digits.get(0).unwrap();
         assert_eq!(first.source.to_string(), "digits #0");
         let rows = [0., 0., 5., 13., 9., 1., 0., 0., 0., 0., 13., 15., 10., 15., 5., 0.];
-        assert_eq!(first.image.to_vec()[..16], rows.map(|v| v / 16.0));
+        assert_eq!(first.image.to_tensor().unwrap().to_vec()[..16], rows.map(|v| v / 16.0));
         assert_eq!(digits.labels()[..20], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
 
         let last = digits.get(1796).unwrap();
         let rows = [0., 8., 16., 10., 8., 16., 8., 0., 0., 1., 8., 12., 14., 12., 1., 0.];
-        assert_eq!((last.label, &last.image.to_vec()[48..]), (8, rows.map(|v| v / 16.0).as_slice()));
+        assert_eq!((last.label, &last.image.to_tensor().unwrap().to_vec()[48..]), (8, rows.map(|v| v / 16.0).as_slice()));
         assert_eq!(FILE.len(), 57_523);
     }
 

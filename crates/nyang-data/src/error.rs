@@ -68,13 +68,13 @@ pub enum Error {
         /// The number of classes.
         classes: usize,
     },
-    /// An image that is not `[C, H, W]` with at least one value.
-    #[error("{sample}: an image is [C, H, W] with no size 0, got {got}")]
-    Image {
-        /// The sample.
-        sample: Source,
-        /// Its image's shape.
-        got: Shape,
+    /// Values that are not those of an image of this size.
+    #[error("an image of {} × {} pixels with {} channels cannot have {values} values; no size is 0, and there is one value a pixel and channel", sizes[0], sizes[1], sizes[2])]
+    ImageSize {
+        /// Height, width, and number of channels.
+        sizes: [usize; 3],
+        /// The number of values.
+        values: usize,
     },
     /// An image with a value that is NaN or infinite.
     #[error("{sample}: the image holds a value that is NaN or infinite")]
@@ -114,8 +114,8 @@ pub enum Error {
         /// What happened to it.
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Code that reads or augments a sample panicked.
-    #[error("{sample}: the code that reads or augments it panicked: {message}")]
+    /// Code that reads or transforms a sample panicked.
+    #[error("{sample}: the code that reads or transforms it panicked: {message}")]
     Panic {
         /// The sample.
         sample: Source,
@@ -155,11 +155,9 @@ impl Error {
     /// The sample that is to blame, where one is.
     pub fn blames(&self) -> Option<&Source> {
         match self {
-            Error::Label { sample, .. }
-            | Error::Image { sample, .. }
-            | Error::NonFinite { sample }
-            | Error::Sample { sample, .. }
-            | Error::Panic { sample, .. } => Some(sample),
+            Error::Label { sample, .. } | Error::NonFinite { sample } | Error::Sample { sample, .. } | Error::Panic { sample, .. } => {
+                Some(sample)
+            }
             Error::Mixed { other, .. } => Some(other),
             _ => None,
         }

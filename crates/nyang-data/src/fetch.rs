@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::dataset::no_class;
 use crate::{Dataset, Error, Result, Sample, Source};
 
-/// The sample at `index` after `change`: read, its label and image checked. Errors and panics of either name the sample.
+/// The sample at `index` after `change`: read, its label checked. Errors and panics of either name the sample.
 pub(crate) fn fetch<D: Dataset + ?Sized>(dataset: &D, index: usize, change: impl FnOnce(Sample) -> Result<Sample>) -> Result<Sample> {
     let sample = guarded(|| dataset.source(index), || dataset.get(index))?;
     let classes = dataset.classes().len();
@@ -14,16 +14,7 @@ pub(crate) fn fetch<D: Dataset + ?Sized>(dataset: &D, index: usize, change: impl
         return Err(no_class(sample.source, sample.label, classes));
     }
     let source = sample.source.clone();
-    let sample = guarded(|| source, || checked(sample).and_then(change))?;
-    checked(sample)
-}
-
-/// A sample whose image is `[C, H, W]` with at least one value.
-fn checked(sample: Sample) -> Result<Sample> {
-    if sample.image.dims().len() != 3 || sample.image.is_empty() {
-        return Err(Error::Image { got: *sample.image.shape(), sample: sample.source });
-    }
-    Ok(sample)
+    guarded(|| source, || change(sample))
 }
 
 /// What `work` gives; its error or panic gets the sample's name.

@@ -1,65 +1,74 @@
-//! A dataset that lies in memory: images in one tensor, labels beside them.
+//! A dataset that lies in memory: images in one block, labels beside them.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use ndarray::{ArrayView1, ArrayView4};
 use nyang_tensor::Tensor;
 
 use crate::dataset::{check_classes, no_class};
-use crate::{Dataset, Error, Result, Sample, Source};
+use crate::image::same_kind;
+use crate::{Dataset, Error, Image, Pixels, Result, Sample, Source};
 
-/// Images `[N, C, H, W]` and their N labels, checked once when it is made.
+/// N images of one size and their N labels, checked once when it is made.
 ///
-/// A sample's image is a slice of the one tensor, not a copy. Cloning copies a handle to the images.
+/// They are kept as they come, bytes or floats: a byte image takes a quarter of the memory. Cloning copies a handle to the images.
 ///
 /// ```
 /// use nyang_data::{Dataset, InMemory};
-/// use nyang_tensor::Tensor;
 ///
-/// let images = Tensor::from_fn([4, 1, 2, 2], |i| i as f32)?;
-/// let pets = InMemory::new(images, vec![0, 1, 1, 0], ["cat", "dog"])?.named("pets");
+/// let pixels = (0..16).collect();                                                    // four images of 2 × 2 grey bytes
+/// let pets = InMemory::from_bytes([4, 2, 2, 1], pixels, vec![0, 1, 1, 0], ["cat", "dog"])?.named("pets");
 /// let sample = pets.get(2)?;
-/// assert_eq!(sample.image.to_vec(), [8.0, 9.0, 10.0, 11.0]);
+/// assert_eq!(sample.image.bytes(), Some(&[8, 9, 10, 11][..]));
 /// assert_eq!((sample.label, sample.source.to_string()), (1, "pets #2".into()));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), nyang_data::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct InMemory {
-    images: Tensor<f32>,
-    labels: Vec<usize>,
-    classes: Vec<String>,
+    pixels: Arc<Pixels>,
+    size: [usize; 3], // H, W, C
+    labels: Arc<[usize]>,
+    classes: Arc<[String]>,
     name: &'static str,
 }
 
 impl InMemory {
-    /// A dataset of `images` `[N, C, H, W]`, one label each, and the names of the classes that labels are indices of.
+    /// A dataset of float images `[N, C, H, W]`, one label each, and the names of the classes that labels are indices of.
     ///
     /// # Errors
     /// [`Error::Tensor`] unless the images are `[N, C, H, W]` with C, H, W ≥ 1, [`Error::Empty`] for none, [`Error::Count`] unless
     /// there is one label an image, [`Error::Label`] and [`Error::NonFinite`] with the first sample that is wrong,
     /// [`Error::NoClasses`], [`Error::DuplicateClass`].
     pub fn new(images: Tensor<f32>, labels: Vec<usize>, classes: impl IntoIterator<Item = impl Into<String>>) -> Result<Self> {
-        let classes: Vec<String> = classes.into_iter().map(Into::into).collect();
         let &[n, c, h, w] = images.dims() else { return Err(not_images(&images)) };
         if c == 0 || h == 0 || w == 0 {
             return Err(not_images(&images));
         }
-        if n == 0 {
-            return Err(Error::Empty { op: "InMemory" });
-        }
-        if labels.len() != n {
-            return Err(Error::Count { images: n, labels: labels.len() });
-        }
-        check_classes(&classes)?;
-        let set = InMemory { images, labels, classes, name: "sample" };
-        if let Some((index, &label)) = set.labels.iter().enumerate().find(|l| *l.1 >= set.classes.len()) {
-            return Err(no_class(set.source(index), label, set.classes.len()));
-        }
-        if set.images.has_non_finite() {
-            let index = (0..n).find(|&i| set.images.select(0, i).is_ok_and(|image| image.has_non_finite()));
+        let pixels = images.permute(&[0, 2, 3, 1])?.to_vec();
+        let set = InMemory::checked(Pixels::F32(pixels), [n, h, w, c], labels, classes)?;
+        if images.has_non_finite() {
+            let index = (0..n).find(|&i| images.select(0, i).is_ok_and(|image| image.has_non_finite()));
             return Err(Error::NonFinite { sample: set.source(index.unwrap_or(0)) });
         }
         Ok(set)
+    }
+
+    /// A dataset of byte images: `values` are `[N, H, W, C]`, as decoders and most files of bytes give them.
+    ///
+    /// # Errors
+    /// [`Error::ImageSize`] unless there are N × H × W × C values and H, W, C ≥ 1; otherwise as [`InMemory::new`].
+    pub fn from_bytes(
+        [n, h, w, c]: [usize; 4],
+        values: Vec<u8>,
+        labels: Vec<usize>,
+        classes: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<Self> {
+        let size = h.checked_mul(w).and_then(|size| size.checked_mul(c)).filter(|size| *size > 0);
+        if size.and_then(|size| size.checked_mul(n)) != Some(values.len()) {
+            return Err(Error::ImageSize { sizes: [h, w, c], values: values.len() });
+        }
+        InMemory::checked(Pixels::U8(values), [n, h, w, c], labels, classes)
     }
 
     /// A dataset of `ndarray` arrays: images `[N, C, H, W]` in any memory order, labels of any integer type. Copies both.
@@ -89,15 +98,46 @@ impl InMemory {
         InMemory::new(Tensor::from_ndarray(images)?, labels, classes)
     }
 
+    /// A dataset of values `[N, H, W, C]` whose number fits.
+    fn checked(
+        pixels: Pixels,
+        [n, h, w, c]: [usize; 4],
+        labels: Vec<usize>,
+        classes: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<Self> {
+        if n == 0 {
+            return Err(Error::Empty { op: "InMemory" });
+        }
+        if labels.len() != n {
+            return Err(Error::Count { images: n, labels: labels.len() });
+        }
+        let classes: Arc<[String]> = classes.into_iter().map(Into::into).collect();
+        check_classes(&classes)?;
+        let set = InMemory { pixels: Arc::new(pixels), size: [h, w, c], labels: labels.into(), classes, name: "sample" };
+        match set.labels.iter().enumerate().find(|l| *l.1 >= set.classes.len()) {
+            Some((index, &label)) => Err(no_class(set.source(index), label, set.classes.len())),
+            None => Ok(set),
+        }
+    }
+
     /// Gives the set a name, which its samples' sources carry: `pets #2`. `sample` by default.
     pub fn named(mut self, name: &'static str) -> Self {
         self.name = name;
         self
     }
 
-    /// All images, `[N, C, H, W]`.
-    pub fn images(&self) -> &Tensor<f32> {
-        &self.images
+    /// All images as a model sees them: floats as they are, bytes divided by 255.
+    ///
+    /// # Shapes
+    /// `[N, C, H, W]`
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] if there is no memory for them.
+    pub fn tensor(&self) -> Result<Tensor<f32>> {
+        let [h, w, c] = self.size;
+        let mut tensor = Tensor::stale_channels_last([self.len(), c, h, w])?;
+        self.pixels.write_floats(tensor.memory_mut()?);
+        Ok(tensor)
     }
 
     /// All labels.
@@ -117,7 +157,10 @@ impl Dataset for InMemory {
 
     fn get(&self, index: usize) -> Result<Sample> {
         let label = self.label(index)?;
-        Ok(Sample { image: self.images.select(0, index)?, label, source: self.source(index) })
+        let [height, width, channels] = self.size;
+        let values = height * width * channels; // as many as an image has
+        let pixels = same_kind!(&*self.pixels, |all| all[index * values..][..values].to_vec());
+        Ok(Sample { image: Image { height, width, channels, pixels }, label, source: self.source(index) })
     }
 
     fn classes(&self) -> &[String] {
@@ -168,13 +211,22 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_shares_the_memory_of_the_set() {
+    fn samples_are_the_images_in_their_order() {
         let set = InMemory::new(images(&[3, 2, 2, 2]), vec![0, 1, 0], ["a", "b"]).unwrap();
-        let sample = set.get(1).unwrap();
-        assert_eq!(sample.image.dims(), [2, 2, 2]);
-        assert_eq!(sample.image.to_vec(), (8..16).map(|v| v as f32).collect::<Vec<_>>());
-        assert!(std::ptr::eq(&sample.image.as_slice().unwrap()[0], &set.images().as_slice().unwrap()[8]));
+        let image = set.get(1).unwrap().image.to_tensor().unwrap();
+        assert_eq!((image.dims(), image.to_vec()), ([2, 2, 2].as_slice(), (8..16).map(|v| v as f32).collect::<Vec<_>>()));
+        assert_eq!(set.tensor().unwrap(), images(&[3, 2, 2, 2]));
         assert!(matches!(set.get(3), Err(Error::Index { index: 3, len: 3 })));
+    }
+
+    #[test]
+    fn bytes_stay_bytes_and_become_numbers_from_0_to_1() {
+        let set = InMemory::from_bytes([2, 1, 2, 3], (0..12).map(|v| v * 20).collect(), vec![1, 0], ["a", "b"]).unwrap();
+        assert_eq!(set.get(1).unwrap().image.bytes(), Some(&[120, 140, 160, 180, 200, 220][..]));
+        assert_eq!(set.tensor().unwrap().get(&[1, 2, 0, 1]), Some(220.0 / 255.0));
+        for size in [[2, 1, 2, 2], [0, 1, 2, 3], [2, 0, 2, 3], [usize::MAX, 2, 2, 2]] {
+            assert!(matches!(InMemory::from_bytes(size, vec![0; 12], vec![1, 0], ["a", "b"]), Err(Error::ImageSize { .. })), "{size:?}");
+        }
     }
 
     #[test]
@@ -182,7 +234,8 @@ mod tests {
         let nhwc = Array4::from_shape_fn((2, 4, 5, 3), |(n, h, w, c)| (n * 1000 + h * 100 + w * 10 + c) as f32);
         let set = InMemory::from_arrays(&nhwc.view().permuted_axes([0, 3, 1, 2]), &array![1u8, 0].view(), ["a", "b"]).unwrap();
         let sample = set.get(1).unwrap();
-        assert_eq!((sample.image.dims(), sample.label), ([3, 4, 5].as_slice(), 0));
-        assert_eq!(sample.image.get(&[2, 3, 4]), Some(1342.0));
+        let image = sample.image.to_tensor().unwrap();
+        assert_eq!((image.dims(), sample.label), ([3, 4, 5].as_slice(), 0));
+        assert_eq!(image.get(&[2, 3, 4]), Some(1342.0));
     }
 }

@@ -2,16 +2,16 @@
 //!
 //! - [`Dataset`] is the trait to implement for data of your own; [`InMemory`] and [`Digits`] are ready.
 //! - [`Split`] makes [`Parts`] (train, valid, test): stratified, disjoint, and the same for the same seed.
-//! - [`Normalize`] is fitted on the training part; [`Augment`] varies its images.
+//! - [`Transforms`] prepare and vary the images; [`Normalize`] is fitted on the training part.
 //! - [`Loader`] makes batches in an order that depends on (seed, epoch) only, with worker threads if asked.
 #![doc = include_str!("../README.md")]
 
-mod augment;
 mod batch;
 mod dataset;
 mod digits;
 mod error;
 mod fetch;
+mod image;
 mod in_memory;
 mod loader;
 mod normalize;
@@ -19,9 +19,10 @@ mod parts;
 mod source;
 mod split;
 mod subset;
+mod transform;
 mod workers;
 
-pub use augment::{Augment, Shift};
+pub use self::image::{Image, Pixels};
 pub use batch::Batch;
 pub use dataset::{Dataset, Sample};
 pub use digits::Digits;
@@ -33,4 +34,5 @@ pub use parts::{Part, Parts, Report};
 pub use source::Source;
 pub use split::Split;
 pub use subset::Subset;
+pub use transform::{Border, CenterCrop, Custom, HorizontalFlip, Pad, RandomCrop, Step, Transform, Transforms, VerticalFlip};
 pub use workers::Epoch;

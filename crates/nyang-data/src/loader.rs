@@ -4,16 +4,18 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use nyang_tensor::Rng;
+use nyang_tensor::{Rng, Shape};
 
 use crate::dataset::check_classes;
-use crate::{Augment, Dataset, Epoch, Error, Normalize, Result};
+use crate::fetch::fetch;
+use crate::{Dataset, Epoch, Error, Normalize, Result, Sample, Transform, Transforms};
 
 /// The most worker threads a loader takes.
 const MOST_WORKERS: usize = 256;
 
-/// What the shuffle's random numbers are for, in their key beside seed and epoch.
-const PURPOSE: u64 = u64::from_le_bytes(*b"shuffle\0");
+/// What random numbers are for, in their key beside seed and epoch.
+const SHUFFLE: u64 = u64::from_le_bytes(*b"shuffle\0");
+const TRANSFORM: u64 = u64::from_le_bytes(*b"augment\0");
 
 /// What happens to the samples left over when the batch size does not divide their number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,11 +33,12 @@ pub enum LastBatch {
 /// Makes batches of a dataset's samples, epoch by epoch.
 ///
 /// ```
-/// use nyang_data::{Dataset, Digits, Loader, Normalize, Shift, Split};
+/// use nyang_data::{Dataset, Digits, Loader, Normalize, RandomCrop, Split, transforms};
 ///
 /// let parts = Digits::load()?.split(Split::stratified(0.6, 0.2, 0.2).seed(42))?;
 /// let normalize = Normalize::fit(&parts.train)?;
-/// let train = Loader::new(parts.train).batch_size(64).shuffle(42).augment(Shift::new(1)).normalize(normalize);
+/// let shift = transforms![RandomCrop::new(8, 8).padding(1)];
+/// let train = Loader::new(parts.train).batch_size(64).shuffle(42).transform(shift).normalize(normalize);
 /// for batch in train.epoch(0) {
 ///     let batch = batch?;
 ///     assert_eq!(batch.images.dims()[1..], [1, 8, 8]);
@@ -45,8 +48,8 @@ pub enum LastBatch {
 /// # Ok::<(), nyang_data::Error>(())
 /// ```
 ///
-/// Each sample is read, augmented, stacked with the others and then normalised. The order of the samples depends on (seed, epoch), what
-/// an augmentation does to one on (seed, epoch, index), and neither on the workers or on what was loaded before: any epoch can be
+/// Each sample is read, transformed, stacked with the others and then normalised. The order of the samples depends on (seed, epoch), what
+/// a random transform does to one on (seed, epoch, index), and neither on the workers or on what was loaded before: any epoch can be
 /// begun at any batch, and its bits are the same.
 ///
 /// Cloning copies handles. Nothing is read and nothing can fail before [`Loader::epoch`].
@@ -57,7 +60,7 @@ pub struct Loader {
     last: LastBatch,
     shuffle: bool,
     seed: u64,
-    augment: Option<Arc<dyn Augment>>,
+    transforms: Arc<Transforms>,
     normalize: Option<Normalize>,
     workers: usize,
 }
@@ -72,7 +75,7 @@ impl Loader {
             last: LastBatch::Keep,
             shuffle: false,
             seed: 0,
-            augment: None,
+            transforms: Arc::default(),
             normalize: None,
             workers: 0,
         }
@@ -84,13 +87,13 @@ impl Loader {
         self
     }
 
-    /// A new order each epoch, drawn from (seed, epoch). The seed is the augmentation's too.
+    /// A new order each epoch, drawn from (seed, epoch). The seed is the transforms' too.
     pub fn shuffle(mut self, seed: u64) -> Self {
         self.shuffle = true;
         self.seed(seed)
     }
 
-    /// The seed of the shuffle and of the augmentation, 0 unless it is given.
+    /// The seed of the shuffle and of the transforms, 0 unless it is given.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
@@ -102,13 +105,14 @@ impl Loader {
         self
     }
 
-    /// Changes each image at random, anew each epoch. For training only.
-    pub fn augment(mut self, augment: impl Augment + 'static) -> Self {
-        self.augment = Some(Arc::new(augment));
+    /// Changes each image, at random where the transforms are, anew each epoch. Training has its own; validation, test and use share
+    /// one, which travels in the model file.
+    pub fn transform(mut self, transforms: Transforms) -> Self {
+        self.transforms = Arc::new(transforms);
         self
     }
 
-    /// Standardises the images, after the augmentation. Fit it on the training part and give it to every loader.
+    /// Standardises the images, after the transforms. Fit it on the training part and give it to every loader.
     pub fn normalize(mut self, normalize: Normalize) -> Self {
         self.normalize = Some(normalize);
         self
@@ -129,7 +133,7 @@ impl Loader {
     ///
     /// # Errors
     /// [`Error::Argument`] for a batch size of 0, more than 256 workers, or a batch size that with [`LastBatch::Drop`] drops everything;
-    /// [`Error::Empty`] for no samples; [`Error::NoClasses`], [`Error::DuplicateClass`].
+    /// [`Error::Empty`] for no samples; [`Error::NoClasses`], [`Error::DuplicateClass`]; a transform's wrong setting.
     pub fn check(&self) -> Result<()> {
         let bad = |name, value, why| Err(Error::argument("Loader", name, value, why));
         if self.batch_size == 0 {
@@ -144,6 +148,7 @@ impl Loader {
         if self.is_empty() {
             return bad("batch_size", self.batch_size, "LastBatch::Drop would drop every sample; take a smaller batch or LastBatch::Keep");
         }
+        self.transforms.check()?;
         check_classes(self.dataset.classes())
     }
 
@@ -168,7 +173,7 @@ impl Loader {
         order.try_reserve_exact(n).map_err(|_| nyang_tensor::Error::Memory { bytes })?;
         order.extend(0..n);
         if self.shuffle {
-            Rng::keyed([self.seed, PURPOSE, epoch, 0]).shuffle(&mut order);
+            Rng::keyed([self.seed, SHUFFLE, epoch, 0]).shuffle(&mut order);
         }
         Ok(order)
     }
@@ -194,6 +199,17 @@ impl Loader {
         (0..self.len()).next_back().map_or(0, |last| self.range(last).end)
     }
 
+    /// The shape of a transformed image, `[C, H, W]`: that of the first sample in epoch 0, which is read for it.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] for no samples, and whatever reading and transforming it gives, with its name.
+    pub fn image_shape(&self) -> Result<Shape> {
+        if self.dataset.is_empty() {
+            return Err(Error::Empty { op: "Loader" });
+        }
+        fetch(self.dataset(), 0, |sample| self.transformed(0, 0, sample))?.image.shape()
+    }
+
     /// The names of the classes.
     pub fn classes(&self) -> &[String] {
         self.dataset.classes()
@@ -209,12 +225,18 @@ impl Loader {
         self.normalize.as_ref()
     }
 
-    pub(crate) fn augmentation(&self) -> Option<&dyn Augment> {
-        self.augment.as_deref()
+    /// What happens to each image before it is standardised.
+    pub fn transforms(&self) -> &Transforms {
+        &self.transforms
     }
 
-    pub(crate) fn seed_value(&self) -> u64 {
-        self.seed
+    /// The sample at `index` of the dataset, as this epoch sees it.
+    pub(crate) fn transformed(&self, epoch: u64, index: usize, sample: Sample) -> Result<Sample> {
+        if self.transforms.is_empty() {
+            return Ok(sample);
+        }
+        let mut rng = Rng::keyed([self.seed, TRANSFORM, epoch, index as u64]);
+        Ok(Sample { image: self.transforms.apply(sample.image, &mut rng)?, ..sample })
     }
 
     pub(crate) fn worker_count(&self) -> usize {
@@ -237,6 +259,7 @@ impl fmt::Debug for Loader {
             .field("last", &self.last)
             .field("shuffle", &self.shuffle)
             .field("seed", &self.seed)
+            .field("transforms", &self.transforms)
             .field("normalize", &self.normalize)
             .field("workers", &self.workers)
             .finish_non_exhaustive()
@@ -246,12 +269,16 @@ impl fmt::Debug for Loader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Batch, InMemory, Sample, Shift};
-    use nyang_tensor::{Rng, Tensor};
+    use crate::{Batch, Custom, Image, InMemory, RandomCrop, transforms};
+    use nyang_tensor::Tensor;
 
     fn numbered(n: usize) -> InMemory {
         let images = Tensor::from_fn([n, 1, 3, 3], |i| i as f32).unwrap();
         InMemory::new(images, (0..n).map(|i| i % 3).collect(), ["a", "b", "c"]).unwrap()
+    }
+
+    fn shift() -> Transforms {
+        transforms![RandomCrop::new(3, 3).padding(1)]
     }
 
     fn sizes(loader: &Loader) -> Vec<usize> {
@@ -290,31 +317,45 @@ mod tests {
 
     /// As above: −1 and 1 are the first two numbers below 3, less 1, of the key (42, "augment", 3, 5).
     #[test]
-    fn an_augmentation_is_keyed_by_seed_epoch_and_index() {
+    fn a_random_transform_is_keyed_by_seed_epoch_and_index() {
         let image_5 = |loader: Loader| {
-            let batches = loader.augment(Shift::new(1)).epoch(3).map(Result::unwrap).collect::<Vec<_>>();
+            let batches = loader.transform(shift()).epoch(3).map(Result::unwrap).collect::<Vec<_>>();
             let (batch, at) = batches.iter().find_map(|b| Some((b, b.indices.iter().position(|&i| i == 5)?))).unwrap();
             batch.images.select(0, at).unwrap().to_vec()
         };
-        // 45 46 47      0 48 49      up 1, right 1
-        // 48 49 50  →   0 51 52
-        // 51 52 53      0  0  0
-        let expected = [0.0, 48.0, 49.0, 0.0, 51.0, 52.0, 0.0, 0.0, 0.0];
+        // 45 46 47       0  0  0      a window that starts one above and one to the right
+        // 48 49 50  →   46 47  0
+        // 51 52 53      49 50  0
+        let expected = [0.0, 0.0, 0.0, 46.0, 47.0, 0.0, 49.0, 50.0, 0.0];
         assert_eq!(image_5(Loader::new(numbered(9)).seed(42)), expected);
         assert_eq!(image_5(Loader::new(numbered(20)).shuffle(42).batch_size(3).workers(2)), expected);
     }
 
     #[test]
-    fn normalisation_comes_after_the_augmentation() {
+    fn the_shape_of_an_image_is_that_after_the_transforms() {
+        let loader = Loader::new(numbered(4)).transform(transforms![RandomCrop::new(2, 3)]);
+        assert_eq!(loader.image_shape().unwrap().dims(), [1, 2, 3]);
+        let large = loader.transform(transforms![RandomCrop::new(9, 9)]);
+        assert!(large.image_shape().unwrap_err().to_string().starts_with("sample #0: RandomCrop"));
+    }
+
+    #[test]
+    fn normalisation_comes_after_the_transforms() {
         let normalize = Normalize::new([1.0], [2.0]).unwrap();
-        let times_ten = |image: Tensor, _: &mut Rng| Ok(image.scale(10.0)?);
-        let batch = Loader::new(numbered(2)).augment(times_ten).normalize(normalize).epoch(0).next().unwrap().unwrap();
-        assert_eq!(batch.images.get(&[1, 0, 0, 0]), Some((10.0 * 9.0 - 1.0) / 2.0));
+        let tens = |_: Image, _: &mut Rng| Image::from_floats(1, 1, 1, vec![10.0]);
+        let batch = Loader::new(numbered(2))
+            .transform(transforms![Custom::new("tens", tens)])
+            .normalize(normalize)
+            .epoch(0)
+            .next()
+            .unwrap()
+            .unwrap();
+        assert_eq!(batch.images.get(&[1, 0, 0, 0]), Some((10.0 - 1.0) / 2.0));
     }
 
     #[test]
     fn an_epoch_goes_on_where_it_stopped() {
-        let loader = Loader::new(numbered(20)).batch_size(3).shuffle(1).augment(Shift::new(1));
+        let loader = Loader::new(numbered(20)).batch_size(3).shuffle(1).transform(shift());
         let whole: Vec<Batch> = loader.epoch(2).map(Result::unwrap).collect();
         for workers in [0, 2] {
             let mut begun = loader.epoch(2);
@@ -334,7 +375,7 @@ mod tests {
             &self.1
         }
         fn get(&self, index: usize) -> Result<Sample> {
-            Ok(Sample { image: Tensor::zeros([1, 1, 1])?, label: 0, source: self.source(index) })
+            Ok(Sample { image: Image::from_bytes(1, 1, 1, vec![0])?, label: 0, source: self.source(index) })
         }
     }
 
@@ -350,6 +391,7 @@ mod tests {
             (sized(3, &[]), "list of classes is empty"),
             (sized(3, &["a", "a"]), "both named \"a\""),
             (sized(usize::MAX, &["a"]).shuffle(1), "bytes of memory cannot be had"),
+            (sized(3, &["a"]).transform(transforms![RandomCrop::new(0, 4)]), "RandomCrop: size = 0 × 4 is not valid"),
         ];
         for (loader, said) in cases {
             let mut epoch = loader.epoch(0);

@@ -25,7 +25,7 @@ use crate::{Dataset, Error, Result};
 ///
 /// let parts = Digits::load()?.split(Split::stratified(0.6, 0.2, 0.2))?;
 /// let normalize = Normalize::fit(&parts.train)?;           // on train only: the others must stay unseen
-/// let image = normalize.apply(parts.test.get(0)?.image)?;
+/// let image = normalize.apply(parts.test.get(0)?.image.to_tensor()?)?;
 /// # Ok::<(), nyang_data::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -66,7 +66,7 @@ impl Normalize {
         if dataset.is_empty() {
             return Err(Error::Empty { op: "Normalize::fit" });
         }
-        let channels = fetch(dataset, 0, Ok)?.image.dims().first().copied().unwrap_or(0);
+        let channels = fetch(dataset, 0, Ok)?.image.channels();
         let piece =
             |range: Range<usize>| range.map(|i| Moments::of_sample(dataset, i, channels)).try_fold(vec![Moments::NONE; channels], merged);
         let moments = map_ranges(dataset.len(), IMAGES, piece).into_iter().try_fold(vec![Moments::NONE; channels], merged)?;
@@ -86,7 +86,7 @@ impl Normalize {
         &self.std
     }
 
-    /// Standardises an image or a batch of them, in place if nobody else holds the memory.
+    /// Standardises an image or a batch of them, in place if nobody else holds the memory. How they lie in memory stays.
     ///
     /// # Errors
     /// [`Error::Tensor`] unless it is `[C, H, W]` or `[N, C, H, W]` with this C.
@@ -100,8 +100,15 @@ impl Normalize {
             let expected = format!("[{channels}, H, W] or [N, {channels}, H, W]");
             return Err(nyang_tensor::Error::shape("Normalize", expected, *images.shape()).into());
         }
-        let statistics = self.mean.iter().zip(&self.std).cycle();
-        for (values, (mean, std)) in images.as_mut_slice()?.chunks_exact_mut(plane.max(1)).zip(statistics) {
+        let statistics = self.mean.iter().zip(&self.std);
+        if images.dims().len() == 4 && images.is_channels_last() {
+            let row: Vec<(f32, f32)> = statistics.map(|(&mean, &std)| (mean, std)).cycle().take(64 * channels).collect(); // long enough for vectors
+            for pixels in images.memory_mut()?.chunks_mut(row.len()) {
+                pixels.iter_mut().zip(&row).for_each(|(x, (mean, std))| *x = (*x - mean) / std);
+            }
+            return Ok(images);
+        }
+        for (values, (mean, std)) in images.as_mut_slice()?.chunks_exact_mut(plane.max(1)).zip(statistics.cycle()) {
             values.iter_mut().for_each(|x| *x = (*x - mean) / std);
         }
         Ok(images)
@@ -136,14 +143,15 @@ impl Moments {
     /// Of each channel of a sample's image, which must have that many.
     fn of_sample(dataset: &(impl Dataset + ?Sized), index: usize, channels: usize) -> Result<Vec<Moments>> {
         let sample = fetch(dataset, index, Ok)?;
-        if sample.image.dims().first() != Some(&channels) {
+        let image = sample.image.to_tensor()?;
+        if image.dims().first() != Some(&channels) {
             let expected = format!("an image of {channels} channels like the first one's");
-            return Err(Error::sample(sample.source, nyang_tensor::Error::shape("Normalize::fit", expected, *sample.image.shape())));
+            return Err(Error::sample(sample.source, nyang_tensor::Error::shape("Normalize::fit", expected, *image.shape())));
         }
-        if sample.image.has_non_finite() {
+        if image.has_non_finite() {
             return Err(Error::NonFinite { sample: sample.source });
         }
-        let image = sample.image.to_vec();
+        let image = image.to_vec();
         Ok(image.chunks_exact((image.len() / channels.max(1)).max(1)).map(Moments::of).collect())
     }
 }
@@ -199,6 +207,10 @@ mod tests {
         assert_eq!(normalize.apply(batch.clone()).unwrap().to_vec(), [1.0, -2.0, 0.0, 1.0]);
         assert_eq!(normalize.apply(batch.select(0, 1).unwrap()).unwrap().to_vec(), [0.0, 1.0]);
         assert_eq!(batch.to_vec(), [3.0, 9.0, 1.0, 10.5]);
+        let rows = Tensor::from_fn([2, 2, 5, 17], |i| i as f32).unwrap();
+        let pixels = normalize.apply(rows.channels_last().unwrap()).unwrap();
+        assert!(pixels.is_channels_last());
+        assert_eq!(pixels.to_vec(), normalize.apply(rows).unwrap().to_vec());
     }
 
     /// The images of three sets one after the other, so that they may differ in shape.

@@ -123,7 +123,10 @@ mod tests {
         let odd = Subset::new(five(), vec![4, 1, 0]).unwrap();
         let inner = Subset::new(odd, vec![0, 2]).unwrap();
         let sample = inner.get(0).unwrap();
-        assert_eq!((sample.image.to_vec(), sample.label, sample.source.to_string()), (vec![4.0; 2], 1, "sample #4".into()));
+        assert_eq!(
+            (sample.image.to_tensor().unwrap().to_vec(), sample.label, sample.source.to_string()),
+            (vec![4.0; 2], 1, "sample #4".into())
+        );
         assert_eq!((inner.source(1).to_string(), inner.class_counts().unwrap()), ("sample #0".into(), vec![1, 1]));
     }
 

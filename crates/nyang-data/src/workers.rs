@@ -8,16 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-use nyang_tensor::Rng;
-
 use crate::fetch::fetch;
-use crate::{Batch, Error, Loader, Result, Sample};
+use crate::{Batch, Error, Loader, Result};
 
 /// How many finished batches a worker may have waiting.
 const AHEAD: usize = 2;
-
-/// What an augmentation's random numbers are for, in their key beside seed, epoch and index.
-const PURPOSE: u64 = u64::from_le_bytes(*b"augment\0");
 
 /// The batches of one epoch, in order: an iterator of `Result<Batch>`. Made by [`Loader::epoch`].
 ///
@@ -102,19 +97,13 @@ impl Work {
             if self.stopped.load(Ordering::Relaxed) {
                 return Err(Error::Lost { batch }); // nobody will see it
             }
-            samples.push((index, fetch(self.loader.dataset(), index, |sample| self.augmented(index, sample))?));
+            samples.push((index, fetch(self.loader.dataset(), index, |sample| self.loader.transformed(self.epoch, index, sample))?));
         }
         let mut batch = Batch::new(samples)?;
         if let Some(normalize) = self.loader.normalization() {
-            batch.images = normalize.apply(batch.images)?;
+            batch.images = normalize.apply(batch.images)?; // as long as they are in the processor's cache
         }
         Ok(batch)
-    }
-
-    fn augmented(&self, index: usize, sample: Sample) -> Result<Sample> {
-        let Some(augment) = self.loader.augmentation() else { return Ok(sample) };
-        let mut rng = Rng::keyed([self.loader.seed_value(), PURPOSE, self.epoch, index as u64]);
-        Ok(Sample { image: augment.augment(sample.image, &mut rng)?, ..sample })
     }
 }
 
@@ -166,8 +155,8 @@ impl Drop for Crew {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Dataset, InMemory, Shift, Source};
-    use nyang_tensor::Tensor;
+    use crate::{Custom, Dataset, Image, InMemory, Pixels, RandomCrop, Sample, Source, transforms};
+    use nyang_tensor::{Rng, Tensor};
     use proptest::prelude::{ProptestConfig, any, prop_assert_eq, proptest};
     use std::sync::atomic::AtomicUsize;
 
@@ -179,7 +168,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(40))]
         #[test]
         fn batches_are_the_same_for_any_number_of_workers(n in 1usize..60, size in 1usize..20, seed in any::<u64>(), epoch in any::<u64>()) {
-            let loader = Loader::new(numbered(n)).batch_size(size).shuffle(seed).augment(Shift::new(2));
+            let loader = Loader::new(numbered(n)).batch_size(size).shuffle(seed).transform(transforms![RandomCrop::new(3, 3).padding(2)]);
             let alone: Vec<Batch> = loader.epoch(epoch).map(Result::unwrap).collect();
             let mut indices: Vec<usize> = alone.iter().flat_map(|b| b.indices.clone()).collect();
             indices.sort_unstable();
@@ -219,13 +208,13 @@ mod tests {
         }
         fn get(&self, index: usize) -> Result<Sample> {
             self.read.fetch_add(1, Ordering::SeqCst);
-            let mut sample = Sample { image: Tensor::zeros([1, 2, 2])?, label: 0, source: self.source(index) };
+            let mut sample = Sample { image: Image::from_bytes(2, 2, 1, vec![0; 4])?, label: 0, source: self.source(index) };
             match self.fault {
                 _ if index != 5 => {}
                 Fault::Fails => return Err(Error::sample(self.source(index), "unexpected end of file")),
                 Fault::Panics => panic!("odd number {}", index),
                 Fault::Label => sample.label = 2,
-                Fault::Shape => sample.image = Tensor::zeros([1, 2, 3])?,
+                Fault::Shape => sample.image = Image::from_bytes(2, 3, 1, vec![0; 6])?,
                 Fault::Index => return Err(Error::Index { index, len: 0 }),
             }
             Ok(sample)
@@ -240,7 +229,7 @@ mod tests {
     fn a_bad_sample_is_an_error_with_its_file_and_the_other_batches_come() {
         let cases = [
             (Fault::Fails, "photos/5.png: unexpected end of file"),
-            (Fault::Panics, "photos/5.png: the code that reads or augments it panicked: odd number 5"),
+            (Fault::Panics, "photos/5.png: the code that reads or transforms it panicked: odd number 5"),
             (Fault::Label, "photos/5.png: label 2 is no class; there are 2, so labels run from 0 to 1"),
             (Fault::Shape, "photos/4.png is [1, 2, 2], photos/5.png is [1, 2, 3]"),
             (Fault::Index, "photos/5.png: there is no sample 5"),
@@ -257,17 +246,23 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_augmentation_is_an_error_with_the_sample() {
-        let panics = |image: Tensor, _: &mut Rng| if image.get(&[0, 0, 0]) == Some(9.0) { panic!("nine") } else { Ok(image) };
-        let empties = |_: Tensor, _: &mut Rng| Ok(Tensor::zeros([1, 0, 3])?);
+    fn a_bad_transform_is_an_error_with_the_sample() {
+        let nine = |image: &Image| matches!(image.pixels(), Pixels::F32(values) if values[0] == 9.0);
+        let panics = move |image: Image, _: &mut Rng| if nine(&image) { panic!("nine") } else { Ok(image) };
         let cases = [
-            (Loader::new(numbered(2)).augment(panics), "sample #1: the code that reads or augments it panicked: nine"),
-            (Loader::new(numbered(2)).augment(Shift::new(3)), "sample #0: Shift: pixels = 3 is not valid"),
-            (Loader::new(numbered(2)).augment(empties), "sample #0: an image is [C, H, W] with no size 0, got [1, 0, 3]"),
+            (transforms![Custom::new("panics", panics)], "sample #1: the code that reads or transforms it panicked: nine"),
+            (transforms![RandomCrop::new(4, 4)], "sample #0: RandomCrop: size = 4 × 4 is not valid"),
         ];
-        for (loader, said) in cases {
+        for (transforms, said) in cases {
             for workers in [0, 1] {
-                let error = loader.clone().workers(workers).epoch(0).next().unwrap().unwrap_err().to_string();
+                let error = Loader::new(numbered(2))
+                    .transform(transforms.clone())
+                    .workers(workers)
+                    .epoch(0)
+                    .next()
+                    .unwrap()
+                    .unwrap_err()
+                    .to_string();
                 assert!(error.starts_with(said), "{error}");
             }
         }

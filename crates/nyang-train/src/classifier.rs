@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use nyang_data::Loader;
-use nyang_nn::{CrossEntropy, Ctx, Module, Registry, Shape, Tensor};
+use nyang_data::{Image, Loader, Transform};
+use nyang_nn::{CrossEntropy, Ctx, Module, Registry, Rng, Shape, Tensor};
 use nyang_tensor::reduce::log_sum_exp;
 
 use crate::{Callback, Error, Evaluation, ModelCard, Result, evaluate, load_model_with};
 
-/// A model from a file, with all that is needed to use it: class names, input size, standardisation.
+/// A model from a file, with all that is needed to use it: class names, input size, transforms, standardisation.
 ///
 /// Any number of threads may share it.
 pub struct Classifier {
@@ -67,7 +67,18 @@ impl Classifier {
         Ok(Classifier { model, card })
     }
 
-    /// What the model says of each image. The images are as a dataset gives them: they are standardised here.
+    /// What the model says of one image, as a dataset or a decoder gives it: it is transformed and standardised here, as in validation.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if the transformed image has another shape than the card's; whatever the transforms give.
+    pub fn predict_image(&self, image: Image) -> Result<Prediction> {
+        let image = self.card.transforms.apply(image, &mut Rng::seed(0))?.to_tensor()?;
+        let predictions = self.predict(Tensor::stack(&[image])?)?;
+        let none = || Error::Mismatch { expected: "one prediction".to_owned(), got: "none".to_owned() };
+        predictions.into_iter().next().ok_or_else(none)
+    }
+
+    /// What the model says of each image. The images are transformed already; they are standardised here.
     ///
     /// # Shapes
     /// `[N, C, H, W]` with the card's `[C, H, W]` → N predictions
@@ -99,7 +110,7 @@ impl Classifier {
     /// Measures the model on a loader, silently.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if the loader has other classes or standardises otherwise than in training; whatever the data give.
+    /// [`Error::Mismatch`] if the loader has other classes, or transforms or standardises otherwise than in validation; whatever the data give.
     pub fn evaluate(&self, loader: &Loader) -> Result<Evaluation> {
         self.evaluate_watched(loader, &mut [])
     }
@@ -115,10 +126,50 @@ impl Classifier {
                 got: format!("{:?}", loader.classes()),
             });
         }
+        if loader.transforms() != &self.card.transforms {
+            let expected = "images transformed as in validation (give the loader the card's `transforms`)".to_owned();
+            return Err(Error::Mismatch { expected, got: loader.transforms().to_string() });
+        }
         if loader.normalization() != self.card.normalize.as_ref() {
             let expected = "images standardised as in training (give the loader the card's `normalize`)".to_owned();
             return Err(Error::Mismatch { expected, got: format!("{:?}", loader.normalization()) });
         }
         evaluate(self.model.as_ref(), &CrossEntropy::new(), loader, watch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Trainer;
+    use nyang_data::{CenterCrop, Custom, InMemory, Normalize, Transforms, transforms};
+    use nyang_nn::{Flow, Init};
+
+    #[test]
+    fn an_image_is_prepared_as_in_validation_by_what_is_in_the_file() {
+        let values = (0..20 * 36).map(|i| (i * 37 % 251) as u8).collect();
+        let set = InMemory::from_bytes([20, 6, 6, 1], values, (0..20).map(|i| i % 2).collect(), ["a", "b"]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let fit = |crop: Transforms| {
+            let valid = Loader::new(set.clone()).transform(crop).normalize(Normalize::new([0.5], [0.2]).unwrap());
+            let model = Flow::input([1, 4, 4]).linear(2).build(&mut Init::seed(1)).unwrap();
+            let run = Trainer::new(model, CrossEntropy::new()).epochs(1).fit(&valid.clone().shuffle(1), &valid, folder.path().join("run"));
+            run.map(|run| (run, valid))
+        };
+        let identity = |image: Image, _: &mut Rng| Ok(image);
+        let error = fit(transforms![CenterCrop::new(4, 4), Custom::new("mine", identity)]).err().unwrap().to_string();
+        assert!(error.contains("transforms that a model file can hold") && error.contains("Custom"), "{error}");
+
+        let (run, valid) = fit(transforms![CenterCrop::new(4, 4)]).unwrap();
+        let classifier = Classifier::load(&run.path).unwrap();
+        assert_eq!(&classifier.card.transforms, valid.transforms());
+        let batch = valid.epoch(0).next().unwrap().unwrap();
+        let expected = classifier.model.infer(batch.images, &mut Ctx::eval()).unwrap().argmax(1).unwrap();
+        for (i, class) in expected.into_iter().enumerate() {
+            assert_eq!(classifier.predict_image(valid.dataset().get(i).unwrap().image).unwrap().class, class);
+        }
+        assert!(classifier.evaluate(&valid).is_ok());
+        let error = classifier.evaluate(&valid.clone().transform(transforms![CenterCrop::new(4, 3)])).err().unwrap().to_string();
+        assert!(error.contains("transformed as in validation") && error.contains("width: 3"), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use nyang_data::Normalize;
+use nyang_data::{Normalize, Transforms};
 use nyang_nn::{Init, Module, Registry, Spec, StateDict, StateValue};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,8 @@ pub struct ModelCard {
     pub classes: Vec<String>,
     /// The shape of one input, `[C, H, W]`.
     pub input: Vec<usize>,
+    /// What happens to an image before it is standardised: resizing and cropping, the same in validation, test and use.
+    pub transforms: Transforms,
     /// How images are standardised before they reach the model.
     pub normalize: Option<Normalize>,
     /// Measured values by name, such as `valid_loss`.
@@ -40,6 +42,7 @@ struct Content {
     state: BTreeMap<String, Stored>,
     classes: Vec<String>,
     input: Vec<usize>,
+    transforms: Transforms,
     normalize: Option<Statistics>,
     metrics: BTreeMap<String, f64>,
     training: BTreeMap<String, String>,
@@ -91,6 +94,7 @@ pub(crate) fn save_state(path: impl AsRef<Path>, architecture: Spec, state: &Sta
         state: state.iter().map(|(name, value)| (name.to_owned(), stored(value))).collect(),
         classes: card.classes.clone(),
         input: card.input.clone(),
+        transforms: card.transforms.clone(),
         normalize: card.normalize.as_ref().map(|n| Statistics { mean: n.mean().to_vec(), std: n.std().to_vec() }),
         metrics: card.metrics.clone(),
         training: card.training.clone(),
@@ -130,8 +134,8 @@ pub fn load_model_with(path: impl AsRef<Path>, registry: &Registry<f32>) -> Resu
     let mut model = registry.build(&content.architecture, &mut Init::blank(budget)).map_err(|e| wrong(&e))?;
     state.load_into(model.as_mut()).map_err(|e| wrong(&e))?;
     let normalize = content.normalize.map(|s| Normalize::new(s.mean, s.std)).transpose().map_err(|e| wrong(&e))?;
-    let Content { classes, input, metrics, training, .. } = content;
-    Ok((model, ModelCard { classes, input, normalize, metrics, training }))
+    let Content { classes, input, transforms, metrics, training, .. } = content;
+    Ok((model, ModelCard { classes, input, transforms, normalize, metrics, training }))
 }
 
 #[cfg(test)]

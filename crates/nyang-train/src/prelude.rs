@@ -1,6 +1,9 @@
 //! What a program that trains and uses a classifier needs: `use nyang_train::prelude::*;`.
 
-pub use nyang_data::{Batch, Dataset, Digits, InMemory, LastBatch, Loader, Normalize, Sample, Shift, Source, Split, Subset};
+pub use nyang_data::{
+    Batch, CenterCrop, Dataset, Digits, HorizontalFlip, Image, InMemory, LastBatch, Loader, Normalize, Pad, RandomCrop, Sample, Source,
+    Split, Subset, Transform, Transforms, VerticalFlip, transforms,
+};
 /// What the methods of a [`Module`] return.
 pub use nyang_nn::Result as ModelResult;
 pub use nyang_nn::check::{GradCheck, check_gradients};

@@ -205,8 +205,11 @@ impl Trainer {
         if train.normalization() != valid.normalization() {
             return mismatch("validation standardised as training is".into(), "another normalization (give both loaders the same)".into());
         }
-        let sample = train.dataset().get(0)?;
-        let input = sample.image.shape().batch_of(1)?;
+        if let Err(why) = rmp_serde::to_vec(valid.transforms()) {
+            return mismatch("validation transforms that a model file can hold, without code".into(), why.to_string());
+        }
+        let image = valid.image_shape()?;
+        let input = image.batch_of(1)?;
         let output = self.model.out_shape(&input)?;
         let classes = train.classes().len();
         if output != Shape::from([1, classes]) {
@@ -215,7 +218,8 @@ impl Trainer {
         }
         Ok(ModelCard {
             classes: train.classes().to_vec(),
-            input: sample.image.dims().to_vec(),
+            input: image.dims().to_vec(),
+            transforms: valid.transforms().clone(),
             normalize: train.normalization().cloned(),
             metrics: [].into(),
             training: [
