@@ -1,5 +1,6 @@
-//! The workspace's chores: `cargo xtask gradcheck` and `cargo xtask tidy`.
+//! The workspace's chores: `cargo xtask gradcheck`, `cargo xtask docs` and `cargo xtask tidy`.
 
+mod docs;
 mod gradcheck;
 mod table;
 mod tidy;
@@ -27,6 +28,12 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
+    /// Write docs/reference.md, the table of every layer, loss, optimizer and schedule
+    Docs {
+        /// Write nothing: fail if the file does not say what the pages say
+        #[arg(long)]
+        check: bool,
+    },
     /// Check the invariants of ARCHITECTURE.md that can be read off the text of the repository
     Tidy,
 }
@@ -34,6 +41,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Gradcheck { name, json } => gradcheck::run(name.as_deref().unwrap_or_default(), json),
+        Task::Docs { check } => docs::run(check),
         Task::Tidy => tidy::run(),
     };
     match outcome {

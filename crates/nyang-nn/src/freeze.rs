@@ -59,7 +59,7 @@ pub fn set_trainable<T: Element>(model: &mut dyn Module<T>, rule: impl FnMut(&st
 ///
 /// ```
 /// # use nyang_nn::{Init, freeze, parameters_of, zoo};
-/// let mut model = zoo::resnet20::<f32>(10, &mut Init::seed(1))?;
+/// let mut model = zoo::resnet20::<f32>(zoo::Task::new([3, 32, 32], 10), &mut Init::seed(1))?;
 /// let norms = parameters_of(&model, |kind| kind.ends_with("Norm2d"));
 /// assert!(norms.contains("1.weight") && norms.contains("3.bn1.bias") && !norms.contains("0.weight"));
 /// assert_eq!(freeze(&mut model, |path| norms.contains(path)), 1376);
@@ -89,7 +89,7 @@ pub fn parameters_of<T: Element>(model: &dyn Module<T>, mut rule: impl FnMut(&st
 ///
 /// ```
 /// # use nyang_nn::{Init, Module, Registry, StateDict, freeze_statistics, zoo};
-/// let trained = zoo::resnet20::<f32>(10, &mut Init::seed(1))?;
+/// let trained = zoo::resnet20::<f32>(zoo::Task::new([3, 32, 32], 10), &mut Init::seed(1))?;
 /// let mut spec = trained.spec();
 /// assert_eq!(freeze_statistics(&mut spec, |_| true), 19);
 ///

@@ -97,6 +97,13 @@ pub trait Module<T: Element = f32>: Any + Send + Sync {
     }
 }
 
+/// A module of any kind shows its description.
+impl<T: Element> std::fmt::Debug for dyn Module<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.spec().fmt(f)
+    }
+}
+
 /// A boxed module is a module.
 impl<T: Element> Module<T> for Box<dyn Module<T>> {
     fn kind(&self) -> &'static str {

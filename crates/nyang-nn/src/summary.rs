@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn lenet_has_its_61_706_parameters() {
-        let model = zoo::lenet::<f32>(10, &mut Init::seed(1)).unwrap();
+        let model = zoo::lenet::<f32>(zoo::Task::new([1, 28, 28], 10), &mut Init::seed(1)).unwrap();
         let summary = summary(&model, [1, 28, 28]).unwrap();
         assert_eq!((summary.parameters, summary.output.dims()), (61_706, [1, 10].as_slice()));
         let text = summary.to_string();
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn an_input_that_does_not_fit_is_an_error() {
-        let model = zoo::lenet::<f32>(10, &mut Init::seed(1)).unwrap();
+        let model = zoo::lenet::<f32>(zoo::Task::new([1, 28, 28], 10), &mut Init::seed(1)).unwrap();
         assert!(summary(&model, [3, 28, 28]).is_err());
     }
 }

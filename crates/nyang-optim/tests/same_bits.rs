@@ -8,7 +8,7 @@ use nyang_optim::{Adam, Optimizer};
 fn trained(threads: usize) -> (StateDict<f32>, Vec<f32>) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
-        let mut model = zoo::resnet20::<f32>(10, &mut Init::seed(1)).unwrap();
+        let mut model = zoo::resnet20::<f32>(zoo::Task::new([3, 32, 32], 10), &mut Init::seed(1)).unwrap();
         let mut adam = Adam::new(0.01);
         let images = Tensor::normal([9, 3, 32, 32], 0.0, 1.0, &mut Rng::seed(2)).unwrap();
         let targets = Targets::Classes(vec![0, 1, 2, 3, 4, 5, 6, 7, 8]);
@@ -37,8 +37,8 @@ fn training_gives_the_same_bits_on_one_two_and_five_threads() {
 
 #[test]
 fn a_samples_answer_does_not_depend_on_its_batch() {
-    let model = zoo::resnet20::<f32>(10, &mut Init::seed(1)).unwrap();
-    let lenet = zoo::lenet::<f32>(10, &mut Init::seed(1)).unwrap();
+    let model = zoo::resnet20::<f32>(zoo::Task::new([3, 32, 32], 10), &mut Init::seed(1)).unwrap();
+    let lenet = zoo::lenet::<f32>(zoo::Task::new([1, 28, 28], 10), &mut Init::seed(1)).unwrap();
     for (model, shape) in [(&model as &dyn Module<f32>, [7, 3, 32, 32]), (&lenet, [7, 1, 28, 28])] {
         let images = Tensor::normal(shape, 0.0, 1.0, &mut Rng::seed(2)).unwrap();
         let together = model.infer(images.clone(), &mut Ctx::eval()).unwrap();

@@ -78,9 +78,10 @@ fn largest(mut model: impl Module<f32>, image: [usize; 3], mut optimizer: impl O
 #[test]
 fn a_steady_step_allocates_no_more_than_64_kib_at_once() {
     let init = &mut Init::seed(1);
-    let lenet = largest(zoo::lenet(10, init).unwrap(), [1, 28, 28], Sgd::new(0.01).momentum(0.9)).unwrap();
-    let resnet20 = largest(zoo::resnet20(10, init).unwrap(), [3, 32, 32], Sgd::new(0.01).momentum(0.9)).unwrap();
-    let mlp = largest(zoo::mlp(10, init).unwrap(), [1, 28, 28], Adam::new(0.001)).unwrap();
+    let lenet = largest(zoo::lenet(zoo::Task::new([1, 28, 28], 10), init).unwrap(), [1, 28, 28], Sgd::new(0.01).momentum(0.9)).unwrap();
+    let resnet20 =
+        largest(zoo::resnet20(zoo::Task::new([3, 32, 32], 10), init).unwrap(), [3, 32, 32], Sgd::new(0.01).momentum(0.9)).unwrap();
+    let mlp = largest(zoo::mlp(zoo::Task::new([1, 28, 28], 10), init).unwrap(), [1, 28, 28], Adam::new(0.001)).unwrap();
     println!("largest allocation: lenet {lenet}, resnet20 {resnet20}, mlp {mlp} bytes");
     assert!(lenet > 0, "the allocator was not watched");
     for (name, bytes) in [("lenet", lenet), ("resnet20", resnet20), ("mlp", mlp)] {

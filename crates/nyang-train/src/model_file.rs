@@ -71,7 +71,7 @@ struct Statistics {
 /// # use nyang_train::prelude::*;
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("lenet.nyang");
-/// let model = zoo::lenet::<f32>(10, &mut Init::seed(1))?;
+/// let model = zoo::lenet::<f32>(zoo::Task::new([1, 28, 28], 10), &mut Init::seed(1))?;
 /// save_model(&path, &model, &ModelCard { input: vec![1, 28, 28], ..ModelCard::default() })?;
 /// let (again, card) = load_model(&path)?;                     // no code of the model is needed
 /// assert_eq!(StateDict::of(&again)?, StateDict::of(&model)?);
@@ -146,7 +146,7 @@ mod tests {
     fn saved() -> (tempfile::TempDir, std::path::PathBuf, Flow<f32>) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.nyang");
-        let model = zoo::resnet20::<f32>(10, &mut Init::seed(1)).unwrap();
+        let model = zoo::resnet20::<f32>(zoo::Task::new([3, 32, 32], 10), &mut Init::seed(1)).unwrap();
         let card = ModelCard { classes: vec!["cat".into(); 10], input: vec![3, 32, 32], ..ModelCard::default() };
         save_model(&path, &model, &card).unwrap();
         (folder, path, model)

@@ -33,6 +33,7 @@ pub(crate) const KIND: &str = "Flow";
 /// assert_eq!(error.to_string(), "at `0`: Linear expects [N, 4], got [2, 5]");
 /// # Ok::<(), nyang_nn::Error>(())
 /// ```
+#[derive(Debug)]
 pub struct Flow<T: Element = f32> {
     steps: Vec<(String, Box<dyn Module<T>>)>,
     duplicate: Option<String>,

@@ -37,6 +37,7 @@ type Named<T> = Option<(String, Box<dyn Module<T>>)>;
 /// assert_eq!(block.infer(Tensor::ones([1, 8, 4, 4])?, &mut Ctx::eval())?.dims(), [1, 8, 4, 4]);
 /// # Ok::<(), nyang_nn::Error>(())
 /// ```
+#[derive(Debug)]
 pub struct Residual<T: Element = f32> {
     body: Flow<T>,
     shortcut: Named<T>,

@@ -1,19 +1,22 @@
-//! A multi-layer perceptron for small grey images.
+//! A multi-layer perceptron: no idea of what an image is, and good enough for small ones.
 
 use nyang_tensor::Element;
 
+use super::Task;
 use crate::{Flatten, Flow, Init, Linear, Relu, Result};
 
-/// 784 – 512 – 256 – `classes`, with ReLU between, for `[N, 1, 28, 28]`.
+/// pixels – 512 – 256 – classes, with ReLU between.
 ///
 /// # Errors
-/// If `classes` is 0.
-pub fn mlp<T: Element>(classes: usize, init: &mut Init) -> Result<Flow<T>> {
-    Ok(Flow::new()
-        .then(Flatten::new())
-        .then(Linear::config(784, 512).build(init)?)
+/// [`Error::Config`](crate::Error::Config) if the image has no pixels, or there are no classes.
+pub fn mlp<T: Element>(task: Task, init: &mut Init) -> Result<Flow<T>> {
+    task.small_only("mlp")?;
+    let flatten = Flow::new().then(Flatten::new());
+    let pixels = task.features_after(&flatten)?;
+    Ok(flatten
+        .then(Linear::config(pixels, 512).build(init)?)
         .then(Relu::new())
         .then(Linear::config(512, 256).build(init)?)
         .then(Relu::new())
-        .then(Linear::config(256, classes).build(init)?))
+        .then(Linear::config(256, task.classes).build(init)?))
 }
