@@ -1,8 +1,10 @@
 //! What can go wrong with data, with the sample's name wherever one sample is to blame.
 
+use std::path::PathBuf;
+
 use nyang_tensor::Shape;
 
-use crate::{Part, Source};
+use crate::{ImageFault, Part, Source};
 
 /// A result whose error is this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -36,6 +38,54 @@ pub enum Error {
         index: usize,
         /// The number of samples.
         len: usize,
+    },
+    /// A file or folder that cannot be read.
+    #[error("{}: cannot be read: {cause}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// A file that holds no image that can be used.
+    #[error("{sample}: {fault}")]
+    Unreadable {
+        /// The sample.
+        sample: Source,
+        /// What is wrong with it.
+        fault: ImageFault,
+    },
+    /// A folder without class folders.
+    #[error("{}: the folder has no subfolders; each class needs one with its images, such as rose/1.jpg", path.display())]
+    NoClassFolders {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder with one class.
+    #[error("{}: there is only one class, {class:?}; a classifier needs two (or is this folder one above or below the right one?)", path.display())]
+    OneClass {
+        /// The folder.
+        path: PathBuf,
+        /// Its class.
+        class: String,
+    },
+    /// A class folder without images.
+    #[error("{}: this class folder holds no images; remove it or put some in", path.display())]
+    EmptyClass {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A class folder whose name is not Unicode.
+    #[error("{}: the name of this class folder is not Unicode; rename it", path.display())]
+    FolderName {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A link that leads back to a folder above it.
+    #[error("{}: this link leads back to a folder above it; remove it", path.display())]
+    FolderLoop {
+        /// The link.
+        path: PathBuf,
     },
     /// Not as many labels as images.
     #[error("InMemory expects one label an image, got {images} images and {labels} labels")]
@@ -155,9 +205,11 @@ impl Error {
     /// The sample that is to blame, where one is.
     pub fn blames(&self) -> Option<&Source> {
         match self {
-            Error::Label { sample, .. } | Error::NonFinite { sample } | Error::Sample { sample, .. } | Error::Panic { sample, .. } => {
-                Some(sample)
-            }
+            Error::Label { sample, .. }
+            | Error::NonFinite { sample }
+            | Error::Unreadable { sample, .. }
+            | Error::Sample { sample, .. }
+            | Error::Panic { sample, .. } => Some(sample),
             Error::Mixed { other, .. } => Some(other),
             _ => None,
         }

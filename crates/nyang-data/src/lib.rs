@@ -1,6 +1,6 @@
 //! Data for NyangTorch: from samples to batches, seeded and the same for any number of threads.
 //!
-//! - [`Dataset`] is the trait to implement for data of your own; [`InMemory`] and [`Digits`] are ready.
+//! - [`Dataset`] is the trait to implement for data of your own; [`ImageFolder`], [`InMemory`] and [`Digits`] are ready.
 //! - [`Split`] makes [`Parts`] (train, valid, test): stratified, disjoint, and the same for the same seed.
 //! - [`Transforms`] prepare and vary the images; [`Normalize`] is fitted on the training part.
 //! - [`Loader`] makes batches in an order that depends on (seed, epoch) only, with worker threads if asked.
@@ -8,10 +8,12 @@
 
 mod batch;
 mod dataset;
+mod decode;
 mod digits;
 mod error;
 mod fetch;
 mod image;
+mod image_folder;
 mod in_memory;
 mod loader;
 mod normalize;
@@ -25,8 +27,10 @@ mod workers;
 pub use self::image::{Image, Pixels};
 pub use batch::Batch;
 pub use dataset::{Dataset, Sample};
+pub use decode::{Channels, Decode, ImageFault};
 pub use digits::Digits;
 pub use error::{Error, Result};
+pub use image_folder::ImageFolder;
 pub use in_memory::InMemory;
 pub use loader::{LastBatch, Loader};
 pub use normalize::Normalize;
@@ -34,5 +38,5 @@ pub use parts::{Part, Parts, Report};
 pub use source::Source;
 pub use split::Split;
 pub use subset::Subset;
-pub use transform::{Border, CenterCrop, Custom, HorizontalFlip, Pad, RandomCrop, Step, Transform, Transforms, VerticalFlip};
+pub use transform::{Border, CenterCrop, Custom, D4, HorizontalFlip, Pad, RandomCrop, Rotate90, Step, Transform, Transforms, VerticalFlip};
 pub use workers::Epoch;

@@ -1,8 +1,8 @@
 //! What a program that trains and uses a classifier needs: `use nyang_train::prelude::*;`.
 
 pub use nyang_data::{
-    Batch, CenterCrop, Dataset, Digits, HorizontalFlip, Image, InMemory, LastBatch, Loader, Normalize, Pad, RandomCrop, Sample, Source,
-    Split, Subset, Transform, Transforms, VerticalFlip, transforms,
+    Batch, CenterCrop, Channels, Dataset, Decode, Digits, HorizontalFlip, Image, ImageFolder, InMemory, LastBatch, Loader, Normalize, Pad,
+    RandomCrop, Sample, Source, Split, Subset, Transform, Transforms, VerticalFlip, transforms,
 };
 /// What the methods of a [`Module`] return.
 pub use nyang_nn::Result as ModelResult;

@@ -5,6 +5,7 @@ mod crop;
 mod custom;
 mod flip;
 mod pad;
+mod turn;
 
 use std::fmt;
 
@@ -18,6 +19,8 @@ pub use crop::{CenterCrop, RandomCrop};
 pub use custom::Custom;
 pub use flip::{HorizontalFlip, VerticalFlip};
 pub use pad::Pad;
+pub use turn::{D4, Rotate90};
+pub(crate) use turn::{Turn, turned};
 
 /// A change of an image, fixed or random.
 ///
@@ -88,7 +91,7 @@ macro_rules! steps {
     };
 }
 
-steps![CenterCrop, HorizontalFlip, Pad, RandomCrop, VerticalFlip];
+steps![CenterCrop, D4, HorizontalFlip, Pad, RandomCrop, Rotate90, VerticalFlip];
 
 /// Transforms one after the other: a pipeline. [`transforms!`](crate::transforms) makes it.
 ///
