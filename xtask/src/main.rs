@@ -1,7 +1,8 @@
-//! The workspace's chores: `cargo xtask gradcheck`, `cargo xtask docs` and `cargo xtask tidy`.
+//! The workspace's chores: `gradcheck`, `parity`, `docs` and `tidy`, each called as `cargo xtask NAME`.
 
 mod docs;
 mod gradcheck;
+mod parity;
 mod table;
 mod tidy;
 
@@ -28,6 +29,8 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
+    /// Compare every layer and loss with PyTorch, forward and backward, in f64 and f32
+    Parity(parity::How),
     /// Write docs/reference.md, the table of every layer, loss, optimizer and schedule
     Docs {
         /// Write nothing: fail if the file does not say what the pages say
@@ -41,6 +44,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Gradcheck { name, json } => gradcheck::run(name.as_deref().unwrap_or_default(), json),
+        Task::Parity(how) => parity::run(&how),
         Task::Docs { check } => docs::run(check),
         Task::Tidy => tidy::run(),
     };

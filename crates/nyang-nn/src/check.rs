@@ -194,17 +194,15 @@ pub fn compare_precisions(case: &Case, mode: Mode) -> Result<(f64, String)> {
     Ok(worst)
 }
 
-/// Moves running statistics away from 0 and 1, where mistakes in evaluation would not show.
-pub(crate) fn spread_state<T: Element>(module: &mut dyn Module<T>) {
+/// Moves what begins as zeros and ones, norms' weights and running statistics, to where it shows that they are used at all.
+pub fn spread_state<T: Element>(module: &mut dyn Module<T>) {
     struct Spread(Rng);
     impl<T: Element> VisitMut<T> for Spread {
-        fn param(&mut self, at: Path<'_>, param: &mut Param<T>) {
-            // a norm's weight of exactly 1 and bias of exactly 0 would hide that they are used at all
+        fn param(&mut self, _: Path<'_>, param: &mut Param<T>) {
             let constant = param.value.to_vec().windows(2).all(|w| w[0] == w[1]);
             if let (true, Ok(values)) = (constant, param.value.as_mut_slice()) {
                 values.iter_mut().for_each(|v| *v += T::of(0.5 * self.0.uniform() + 0.25));
             }
-            let _ = at;
         }
         fn buffer(&mut self, _: Path<'_>, buffer: &mut Tensor<T>) {
             if let Ok(values) = buffer.as_mut_slice() {

@@ -1,0 +1,130 @@
+"""PyTorch's side of `cargo xtask parity`:  python reference.py QUESTIONS ANSWERS, both safetensors files.
+
+The questions' metadata has an expression for each name; their tensors are called `name|x`, `name|dy`, `name|state.PATH` for layers, and
+`name|z`, `name|t` for losses. Answers are called alike: `y`, `dx`, `grad.PATH`, `state.PATH`; `value`, `dz`.
+"""
+
+import json
+import sys
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+
+class Lambda(nn.Module):
+    """Any function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+class Padded(nn.Module):
+    """Zeros around the image (left, right, top, bottom), then a module whose state has no prefix."""
+
+    def __new__(cls, padding, module):
+        module.register_forward_pre_hook(lambda _, inputs: (F.pad(inputs[0], padding),))
+        return module
+
+
+class Residual(nn.Sequential):
+    """Named modules one after another, and the input added."""
+
+    def __init__(self, **modules):
+        super().__init__()
+        for name, module in modules.items():
+            self.add_module(name, module)
+
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+class BasicBlock(nn.Module):
+    """He et al.'s block, with a learnt shortcut (conv), one that pads channels (pad), or none."""
+
+    def __init__(self, channels, out, stride=1, shortcut=None):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, out, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out)
+        self.conv2 = nn.Conv2d(out, out, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out)
+        if shortcut == "conv":
+            self.downsample = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+        self.shortcut, self.stride, self.half = shortcut, stride, (out - channels) // 2
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        if self.shortcut == "conv":
+            x = self.downsample(x)
+        elif self.shortcut == "pad":
+            x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.half, self.half))
+        return F.relu(x + y)
+
+
+def masked(mask):
+    """Stands in for dropout: NyangTorch's own mask, once its values are seen to be what they should."""
+
+    def drop(x, p=0.5, *_, **__):
+        kept = torch.tensor(1 / (1 - p) if p < 1 else 0.0)
+        if not torch.all((mask == 0) | torch.isclose(mask, kept, rtol=1e-15)):
+            raise ValueError(f"the mask has values other than 0 and {kept}")
+        return x * mask
+
+    return drop
+
+
+def layer(expression, mode, given):
+    torch.set_default_dtype(torch.float64)
+    module = eval(expression)
+    state = {name[len("state."):]: value for name, value in given.items() if name.startswith("state.")}
+    if isinstance(module, nn.Module):
+        module.load_state_dict(state)
+        module.train(mode == "train")
+    x = given["x"].requires_grad_()
+    originals = F.dropout, F.dropout2d, torchvision.ops.stochastic_depth
+    if mode == "train" and "mask" in given:
+        F.dropout = F.dropout2d = torchvision.ops.stochastic_depth = masked(given["mask"])
+    y = module(x)
+    F.dropout, F.dropout2d, torchvision.ops.stochastic_depth = originals
+    y.backward(given["dy"])
+    answer = {"y": y, "dx": x.grad if x.grad is not None else torch.zeros_like(x)}
+    answer |= {f"grad.{name}": parameter.grad for name, parameter in module.named_parameters()}
+    answer |= {f"state.{name}": value for name, value in module.state_dict().items()}
+    return answer
+
+
+def loss(expression, given):
+    torch.set_default_dtype(torch.float64)
+    z, t = given["z"].requires_grad_(), given["t"]
+    value = eval(expression, globals() | {"z": z, "t": t})
+    value.backward()
+    return {"value": value, "dz": z.grad}
+
+
+def main(questions, answers):
+    with safe_open(questions, "pt") as file:
+        expressions = json.loads(file.metadata()["torch"])
+        given = {name: {} for name in expressions}
+        for key in file.keys():
+            name, array = key.split("|")
+            given[name][array] = file.get_tensor(key)
+    answered = {}
+    for name, expression in expressions.items():
+        try:
+            mode = name.rpartition(" ")[2]
+            answer = layer(expression, mode, given[name]) if "x" in given[name] else loss(expression, given[name])
+        except Exception as error:
+            sys.exit(f"{name}: {expression}: {type(error).__name__}: {error}")
+        answered |= {f"{name}|{array}": value.detach().contiguous().clone() for array, value in answer.items()}
+    save_file(answered, answers, metadata={"version": torch.__version__})
+
+
+main(*sys.argv[1:])
