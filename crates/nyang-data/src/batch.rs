@@ -15,6 +15,17 @@ pub struct Batch {
     pub indices: Vec<usize>,
     /// Where each sample came from.
     pub sources: Vec<Source>,
+    /// What was left out because it could not be read: nothing, unless [`Loader::skip_unreadable`](crate::Loader::skip_unreadable) asks for it.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A sample that could not be read and was left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Its index in the loader's dataset.
+    pub index: usize,
+    /// What happened: the error's text, which names the file.
+    pub why: String,
 }
 
 impl Batch {
@@ -40,7 +51,7 @@ impl Batch {
             indices.push(index);
             sources.push(sample.source);
         }
-        Ok(Batch { images, targets: Targets::Classes(labels), indices, sources })
+        Ok(Batch { images, targets: Targets::Classes(labels), indices, sources, skipped: Vec::new() })
     }
 
     /// The number of samples.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Error, Image, Parts, Result, Source, Split};
+use crate::{Error, Image, Part, Parts, Result, Source, Split};
 
 /// One image and the class it belongs to.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +73,17 @@ pub trait Dataset: Send + Sync {
         Source::item("sample", index)
     }
 
+    /// The part that the sample at `index` is meant for, where the data say so: [`Split::given`] asks for it.
+    fn part(&self, _index: usize) -> Option<Part> {
+        None
+    }
+
+    /// What the sample at `index` must not be torn from, as a number: samples of one patient, one camera, one day. [`Split`] keeps a group
+    /// together, where the samples have any.
+    fn group(&self, _index: usize) -> Option<usize> {
+        None
+    }
+
     /// Whether there are no samples.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -123,6 +134,12 @@ macro_rules! dataset_behind_a_pointer {
             }
             fn source(&self, index: usize) -> Source {
                 (**self).source(index)
+            }
+            fn part(&self, index: usize) -> Option<Part> {
+                (**self).part(index)
+            }
+            fn group(&self, index: usize) -> Option<usize> {
+                (**self).group(index)
             }
             fn is_empty(&self) -> bool {
                 (**self).is_empty()

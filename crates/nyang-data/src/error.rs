@@ -55,6 +55,26 @@ pub enum Error {
         /// What is wrong with it.
         fault: ImageFault,
     },
+    /// A line of a manifest that is wrong.
+    #[error("{}, line {line}: {why}", path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A file of a whole set that is not what it should be.
+    #[error("{}: this is no {format} file that can be read: {why}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// The format.
+        format: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A folder without class folders.
     #[error("{}: the folder has no subfolders; each class needs one with its images, such as rose/1.jpg", path.display())]
     NoClassFolders {
@@ -156,6 +176,15 @@ pub enum Error {
         /// The number of classes that have samples.
         classes: usize,
     },
+    /// A sample that the data give no part.
+    #[error("{sample}: the data do not say whether it is for train, valid or test, as Split::given needs; use Split::stratified")]
+    NoPart {
+        /// The sample.
+        sample: Source,
+    },
+    /// Data that say which part each sample is meant for, to be divided in another way.
+    #[error("Split: the data say which part each sample is for; use Split::given, and divide a part of that further if need be")]
+    GivenParts,
     /// A sample that could not be read or changed.
     #[error("{sample}: {cause}")]
     Sample {
@@ -186,6 +215,16 @@ pub enum Error {
         /// The batch's position in the epoch.
         batch: usize,
     },
+    /// A batch of which no sample could be read.
+    #[error("Loader: all {samples} samples of batch {batch} are unreadable: {first}")]
+    AllSkipped {
+        /// The batch's position in the epoch.
+        batch: usize,
+        /// The number of its samples.
+        samples: usize,
+        /// What happened to the first.
+        first: String,
+    },
     /// An operation on tensors failed.
     #[error(transparent)]
     Tensor(#[from] nyang_tensor::Error),
@@ -215,8 +254,13 @@ impl Error {
         }
     }
 
+    /// Whether a file or sample could not be read, and not something else went wrong with it.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Error::File { .. } | Error::Unreadable { .. } | Error::Sample { .. })
+    }
+
     /// This error with the sample's name, unless it has one.
     pub(crate) fn of(self, sample: Source) -> Self {
-        if self.blames().is_some() { self } else { Error::sample(sample, self) }
+        if self.blames().is_some() || matches!(self, Error::File { .. }) { self } else { Error::sample(sample, self) }
     }
 }

@@ -6,13 +6,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::dataset::no_class;
 use crate::{Dataset, Error, Result, Sample, Source};
 
-/// The sample at `index` after `change`: read, its label checked. Errors and panics of either name the sample.
-pub(crate) fn fetch<D: Dataset + ?Sized>(dataset: &D, index: usize, change: impl FnOnce(Sample) -> Result<Sample>) -> Result<Sample> {
+/// The sample at `index`, its label checked. Errors and panics name the sample.
+pub(crate) fn read<D: Dataset + ?Sized>(dataset: &D, index: usize) -> Result<Sample> {
     let sample = guarded(|| dataset.source(index), || dataset.get(index))?;
     let classes = dataset.classes().len();
     if sample.label >= classes {
         return Err(no_class(sample.source, sample.label, classes));
     }
+    Ok(sample)
+}
+
+/// The sample after `change`, whose errors and panics name it too.
+pub(crate) fn changed(sample: Sample, change: impl FnOnce(Sample) -> Result<Sample>) -> Result<Sample> {
     let source = sample.source.clone();
     guarded(|| source, || change(sample))
 }

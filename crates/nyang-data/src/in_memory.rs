@@ -111,19 +111,35 @@ impl InMemory {
         if labels.len() != n {
             return Err(Error::Count { images: n, labels: labels.len() });
         }
-        let classes: Arc<[String]> = classes.into_iter().map(Into::into).collect();
-        check_classes(&classes)?;
+        let classes = classes.into_iter().map(Into::into).collect();
         let set = InMemory { pixels: Arc::new(pixels), size: [h, w, c], labels: labels.into(), classes, name: "sample" };
-        match set.labels.iter().enumerate().find(|l| *l.1 >= set.classes.len()) {
-            Some((index, &label)) => Err(no_class(set.source(index), label, set.classes.len())),
-            None => Ok(set),
-        }
+        set.check_labels()?;
+        Ok(set)
     }
 
     /// Gives the set a name, which its samples' sources carry: `pets #2`. `sample` by default.
     pub fn named(mut self, name: &'static str) -> Self {
         self.name = name;
         self
+    }
+
+    /// Gives the classes other names.
+    ///
+    /// # Errors
+    /// [`Error::Label`] for a label that has no name; [`Error::NoClasses`], [`Error::DuplicateClass`].
+    pub fn with_classes(mut self, classes: impl IntoIterator<Item = impl Into<String>>) -> Result<Self> {
+        self.classes = classes.into_iter().map(Into::into).collect();
+        self.check_labels()?;
+        Ok(self)
+    }
+
+    /// Whether every label is a class.
+    fn check_labels(&self) -> Result<()> {
+        check_classes(&self.classes)?;
+        match self.labels.iter().enumerate().find(|l| *l.1 >= self.classes.len()) {
+            Some((index, &label)) => Err(no_class(self.source(index), label, self.classes.len())),
+            None => Ok(()),
+        }
     }
 
     /// All images as a model sees them: floats as they are, bytes divided by 255.

@@ -1,20 +1,27 @@
 //! Data for NyangTorch: from samples to batches, seeded and the same for any number of threads.
 //!
-//! - [`Dataset`] is the trait to implement for data of your own; [`ImageFolder`], [`InMemory`] and [`Digits`] are ready.
+//! - [`Dataset`] is the trait to implement for data of your own; [`ImageFolder`], [`CsvManifest`], [`Idx`], [`Cifar10`],
+//!   [`InMemory`] and [`Digits`] are ready.
 //! - [`Split`] makes [`Parts`] (train, valid, test): stratified, disjoint, and the same for the same seed.
 //! - [`Transforms`] prepare and vary the images; [`Normalize`] is fitted on the training part.
 //! - [`Loader`] makes batches in an order that depends on (seed, epoch) only, with worker threads if asked.
 #![doc = include_str!("../README.md")]
 
 mod batch;
+mod binary_file;
+mod cifar;
+mod csv_manifest;
 mod dataset;
 mod decode;
 mod digits;
+mod duplicates;
 mod error;
 mod fetch;
+mod idx;
 mod image;
 mod image_folder;
 mod in_memory;
+mod k_fold;
 mod loader;
 mod normalize;
 mod parts;
@@ -25,13 +32,18 @@ mod transform;
 mod workers;
 
 pub use self::image::{Image, Pixels};
-pub use batch::Batch;
+pub use batch::{Batch, Skipped};
+pub use cifar::{Cifar10, Cifar100};
+pub use csv_manifest::{Columns, CsvManifest};
 pub use dataset::{Dataset, Sample};
 pub use decode::{Channels, Decode, ImageFault};
 pub use digits::Digits;
+pub use duplicates::Duplicate;
 pub use error::{Error, Result};
+pub use idx::Idx;
 pub use image_folder::ImageFolder;
 pub use in_memory::InMemory;
+pub use k_fold::KFold;
 pub use loader::{LastBatch, Loader};
 pub use normalize::Normalize;
 pub use parts::{Part, Parts, Report};

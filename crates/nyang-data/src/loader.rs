@@ -7,7 +7,7 @@ use std::sync::Arc;
 use nyang_tensor::{Rng, Shape};
 
 use crate::dataset::check_classes;
-use crate::fetch::fetch;
+use crate::fetch::{changed, read};
 use crate::{Dataset, Epoch, Error, Normalize, Result, Sample, Transform, Transforms};
 
 /// The most worker threads a loader takes.
@@ -63,6 +63,7 @@ pub struct Loader {
     transforms: Arc<Transforms>,
     normalize: Option<Normalize>,
     workers: usize,
+    skip: bool,
 }
 
 /// Setting it up.
@@ -78,6 +79,7 @@ impl Loader {
             transforms: Arc::default(),
             normalize: None,
             workers: 0,
+            skip: false,
         }
     }
 
@@ -123,6 +125,15 @@ impl Loader {
     /// The batches are the same for any number. A worker holds at most three batches at a time.
     pub fn workers(mut self, threads: usize) -> Self {
         self.workers = threads;
+        self
+    }
+
+    /// Leaves out samples that cannot be read, instead of giving an error for their batch.
+    ///
+    /// Nothing else moves: the batch is shorter, the others are as they were, and [`Batch::skipped`](crate::Batch::skipped) says what was left
+    /// out and why. A batch of which nothing is left is an error all the same, and so is a wrong label, a failing transform or a panic.
+    pub fn skip_unreadable(mut self) -> Self {
+        self.skip = true;
         self
     }
 }
@@ -207,7 +218,7 @@ impl Loader {
         if self.dataset.is_empty() {
             return Err(Error::Empty { op: "Loader" });
         }
-        fetch(self.dataset(), 0, |sample| self.transformed(0, 0, sample))?.image.shape()
+        changed(read(self.dataset(), 0)?, |sample| self.transformed(0, 0, sample))?.image.shape()
     }
 
     /// The names of the classes.
@@ -239,6 +250,10 @@ impl Loader {
         Ok(Sample { image: self.transforms.apply(sample.image, &mut rng)?, ..sample })
     }
 
+    pub(crate) fn skips(&self) -> bool {
+        self.skip
+    }
+
     pub(crate) fn worker_count(&self) -> usize {
         self.workers
     }
@@ -262,6 +277,7 @@ impl fmt::Debug for Loader {
             .field("transforms", &self.transforms)
             .field("normalize", &self.normalize)
             .field("workers", &self.workers)
+            .field("skip_unreadable", &self.skip)
             .finish_non_exhaustive()
     }
 }

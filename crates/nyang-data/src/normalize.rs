@@ -5,7 +5,7 @@ use std::ops::Range;
 use nyang_tensor::Tensor;
 use nyang_tensor::parallel::map_ranges;
 
-use crate::fetch::fetch;
+use crate::fetch::read;
 use crate::{Dataset, Error, Result};
 
 /// Standardises each channel of an image.
@@ -66,7 +66,7 @@ impl Normalize {
         if dataset.is_empty() {
             return Err(Error::Empty { op: "Normalize::fit" });
         }
-        let channels = fetch(dataset, 0, Ok)?.image.channels();
+        let channels = read(dataset, 0)?.image.channels();
         let piece =
             |range: Range<usize>| range.map(|i| Moments::of_sample(dataset, i, channels)).try_fold(vec![Moments::NONE; channels], merged);
         let moments = map_ranges(dataset.len(), IMAGES, piece).into_iter().try_fold(vec![Moments::NONE; channels], merged)?;
@@ -142,7 +142,7 @@ impl Moments {
 
     /// Of each channel of a sample's image, which must have that many.
     fn of_sample(dataset: &(impl Dataset + ?Sized), index: usize, channels: usize) -> Result<Vec<Moments>> {
-        let sample = fetch(dataset, index, Ok)?;
+        let sample = read(dataset, index)?;
         let image = sample.image.to_tensor()?;
         if image.dims().first() != Some(&channels) {
             let expected = format!("an image of {channels} channels like the first one's");

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::dataset::no_class;
-use crate::{Dataset, Error, Result, Sample, Source};
+use crate::{Dataset, Error, Part, Result, Sample, Source};
 
 /// Chosen samples of a shared dataset, in a chosen order. Cloning copies handles.
 ///
@@ -92,6 +92,14 @@ impl<D: Dataset> Dataset for Subset<D> {
 
     fn source(&self, index: usize) -> Source {
         self.at(index).map_or_else(|_| Source::item("subset", index), |i| self.dataset.source(i))
+    }
+
+    fn part(&self, index: usize) -> Option<Part> {
+        self.dataset.part(*self.indices.get(index)?)
+    }
+
+    fn group(&self, index: usize) -> Option<usize> {
+        self.dataset.group(*self.indices.get(index)?)
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-use crate::fetch::fetch;
-use crate::{Batch, Error, Loader, Result};
+use crate::fetch::{changed, read};
+use crate::{Batch, Error, Loader, Result, Skipped};
 
 /// How many finished batches a worker may have waiting.
 const AHEAD: usize = 2;
@@ -93,13 +93,21 @@ impl Work {
     fn batch(&self, batch: usize) -> Result<Batch> {
         let indices = self.order.get(self.loader.range(batch)).unwrap_or_default();
         let mut samples = Vec::with_capacity(indices.len());
+        let mut skipped = Vec::new();
         for &index in indices {
             if self.stopped.load(Ordering::Relaxed) {
                 return Err(Error::Lost { batch }); // nobody will see it
             }
-            samples.push((index, fetch(self.loader.dataset(), index, |sample| self.loader.transformed(self.epoch, index, sample))?));
+            match read(self.loader.dataset(), index) {
+                Ok(sample) => samples.push((index, changed(sample, |sample| self.loader.transformed(self.epoch, index, sample))?)),
+                Err(error) if self.loader.skips() && error.is_unreadable() => skipped.push(Skipped { index, why: error.to_string() }),
+                Err(error) => return Err(error),
+            }
         }
-        let mut batch = Batch::new(samples)?;
+        if let (true, Some(first)) = (samples.is_empty(), skipped.first()) {
+            return Err(Error::AllSkipped { batch, samples: skipped.len(), first: first.why.clone() });
+        }
+        let mut batch = Batch { skipped, ..Batch::new(samples)? };
         if let Some(normalize) = self.loader.normalization() {
             batch.images = normalize.apply(batch.images)?; // as long as they are in the processor's cache
         }
@@ -242,6 +250,27 @@ mod tests {
                 assert!(error.to_string().contains(said), "{error}, {workers} workers");
                 assert_eq!(error.blames().unwrap().path().unwrap().to_str(), Some("photos/5.png"));
             }
+        }
+    }
+
+    #[test]
+    fn an_unreadable_sample_is_left_out_and_counted_only_when_asked() {
+        for (workers, size) in [(0, 4), (1, 4), (4, 4), (2, 3)] {
+            let loader = Loader::new(faulty(Fault::Fails)).batch_size(size).shuffle(3).workers(workers);
+            let whole: Vec<Vec<usize>> = loader.order(0).unwrap().chunks(size).map(<[usize]>::to_vec).collect();
+            let made: Vec<Batch> = loader.skip_unreadable().epoch(0).map(Result::unwrap).collect();
+            for (batch, whole) in made.iter().zip(&whole) {
+                let rest: Vec<usize> = whole.iter().copied().filter(|&i| i != 5).collect();
+                assert_eq!((&batch.indices, batch.images.dims()[0]), (&rest, rest.len()));
+            }
+            let skipped: Vec<Skipped> = made.iter().flat_map(|batch| batch.skipped.clone()).collect();
+            assert_eq!(skipped, [Skipped { index: 5, why: "photos/5.png: unexpected end of file".into() }]);
+        }
+        let alone: Vec<_> = Loader::new(faulty(Fault::Fails)).batch_size(1).skip_unreadable().epoch(0).collect();
+        let error = alone[5].as_ref().unwrap_err().to_string();
+        assert_eq!(error, "Loader: all 1 samples of batch 5 are unreadable: photos/5.png: unexpected end of file");
+        for fault in [Fault::Panics, Fault::Label, Fault::Shape] {
+            assert_eq!(Loader::new(faulty(fault)).skip_unreadable().epoch(0).filter(|batch| batch.is_err()).count(), 1);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Images that break readers, from the test suites of Pillow and others: each is read or refused with its name, in little memory.
 //!
 //! They are not part of this repository. `NYANG_DATA=FOLDER cargo test -p nyang-data --test nasty_images` reads `FOLDER/nasty-images`.
-#![allow(clippy::unwrap_used)] // a test may fail loudly
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // a test may fail loudly, and says what it skips
 
 use std::path::PathBuf;
 

@@ -1,8 +1,9 @@
 //! What a program that trains and uses a classifier needs: `use nyang_train::prelude::*;`.
 
 pub use nyang_data::{
-    Batch, CenterCrop, Channels, Dataset, Decode, Digits, HorizontalFlip, Image, ImageFolder, InMemory, LastBatch, Loader, Normalize, Pad,
-    RandomCrop, Sample, Source, Split, Subset, Transform, Transforms, VerticalFlip, transforms,
+    Batch, CenterCrop, Channels, Cifar10, Cifar100, CsvManifest, Dataset, Decode, Digits, HorizontalFlip, Idx, Image, ImageFolder,
+    InMemory, KFold, LastBatch, Loader, Normalize, Pad, RandomCrop, Sample, Source, Split, Subset, Transform, Transforms, VerticalFlip,
+    transforms,
 };
 /// What the methods of a [`Module`] return.
 pub use nyang_nn::Result as ModelResult;

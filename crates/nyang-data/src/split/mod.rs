@@ -1,5 +1,7 @@
 //! Splitting: which samples to learn from, which to choose by, which to judge by.
 
+mod groups;
+
 use std::sync::Arc;
 
 use nyang_tensor::Rng;
@@ -36,22 +38,41 @@ const PURPOSE: u64 = u64::from_le_bytes(*b"split\0\0\0");
 /// - A part whose ratio is not 0 but which would have no sample at all is an error.
 ///
 /// Which samples of a class go where is drawn from (seed, class) and depends on nothing else.
+///
+/// **Groups.** Where samples have a [`group`](Dataset::group) (the same patient, the same camera), a group is never torn apart, as the model
+/// would be tested on what it has seen. Groups are dealt out from the largest to the smallest, equals in random order, each to the part
+/// whose class counts come nearest to their shares by it, in least squares. Shares are then only as near as the groups allow.
+///
+/// **Given parts.** Where the data say which [`part`](Dataset::part) a sample is meant for, [`Split::given`] does that, and the others are
+/// errors, so that test samples do not end up in training by oversight.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Split {
     ratios: [f64; 3],
-    stratified: bool,
+    way: Way,
     seed: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Stratified,
+    Random,
+    Given,
 }
 
 impl Split {
     /// Each class divided by these ratios, which are at least 0 and sum to 1.
     pub fn stratified(train: f64, valid: f64, test: f64) -> Self {
-        Split { ratios: [train, valid, test], stratified: true, seed: 0 }
+        Split { ratios: [train, valid, test], way: Way::Stratified, seed: 0 }
     }
 
     /// The whole dataset divided by these ratios, whatever the classes. For data whose classes are large anyway.
     pub fn random(train: f64, valid: f64, test: f64) -> Self {
-        Split { stratified: false, ..Split::stratified(train, valid, test) }
+        Split { way: Way::Random, ..Split::stratified(train, valid, test) }
+    }
+
+    /// The parts that the data themselves give: a manifest's `split` column. A part for which there is no sample is empty.
+    pub fn given() -> Self {
+        Split { way: Way::Given, ..Split::stratified(1.0, 0.0, 0.0) }
     }
 
     /// The seed of the drawing, 0 unless it is given.
@@ -64,31 +85,29 @@ impl Split {
     ///
     /// # Errors
     /// [`Error::Argument`] for a ratio that is negative or not finite, or if they do not sum to 1; [`Error::Empty`] for no samples;
-    /// [`Error::EmptyPart`]; [`Error::Label`] for a label that is no class; [`Error::NoClasses`], [`Error::DuplicateClass`]; and
-    /// whatever reading a label gives.
+    /// [`Error::EmptyPart`]; [`Error::NoPart`] if parts are to be as given and a sample has none; [`Error::GivenParts`] if they are given
+    /// and not asked for; [`Error::Label`] for a label that is no class; [`Error::NoClasses`], [`Error::DuplicateClass`]; and whatever
+    /// reading a label gives.
     pub fn apply<D: Dataset>(&self, dataset: D) -> Result<Parts<D>> {
-        let dataset = Arc::new(dataset);
         let ratios = self.checked_ratios()?;
-        check_classes(dataset.classes())?;
-        if dataset.is_empty() {
-            return Err(Error::Empty { op: "Split" });
-        }
-        let labels: Vec<usize> = (0..dataset.len()).map(|index| checked_label(&*dataset, index)).collect::<Result<_>>()?;
-        let classes = dataset.classes().len();
-        let groups = if self.stratified { by_label(&labels, classes) } else { vec![(0..labels.len()).collect()] };
-        let members = self.divide(groups, ratios);
-
-        for (part, (members, ratio)) in Part::ALL.into_iter().zip(members.iter().zip(ratios)) {
-            if members.is_empty() && ratio > 0.0 {
-                let classes = by_label(&labels, classes).iter().filter(|class| !class.is_empty()).count();
-                return Err(Error::EmptyPart { part, ratio, samples: labels.len(), classes });
+        let labelled = Labelled::new(dataset, "Split")?;
+        let members = match self.way {
+            Way::Given => labelled.given()?,
+            way => {
+                labelled.check_not_given()?;
+                labelled.divide(&ratios, way == Way::Stratified, self.seed, Favoured::First)
+            }
+        };
+        let mut parts = members.into_iter().map(|members| labelled.subset(members));
+        let mut next = || parts.next().unwrap_or_else(|| labelled.subset(Vec::new())); // there are three
+        let parts = Parts { train: next(), valid: next(), test: next() };
+        for (part, ratio) in Part::ALL.into_iter().zip(ratios) {
+            if parts.part(part).is_empty() && ratio > 0.0 {
+                let classes = by_label(&labelled.labels, labelled.classes).iter().filter(|class| !class.is_empty()).count();
+                return Err(Error::EmptyPart { part, ratio, samples: labelled.labels.len(), classes });
             }
         }
-        let [train, valid, test] = members.map(|members| {
-            let labels = members.iter().map(|&index| labels[index]).collect();
-            Subset::trusted(dataset.clone(), members, labels)
-        });
-        Ok(Parts { train, valid, test })
+        Ok(parts)
     }
 
     fn checked_ratios(&self) -> Result<[f64; 3]> {
@@ -101,22 +120,94 @@ impl Split {
         }
         Ok(self.ratios)
     }
+}
+
+/// A dataset whose labels have been read and checked, to be divided.
+pub(crate) struct Labelled<D> {
+    dataset: Arc<D>,
+    labels: Vec<usize>,
+    classes: usize,
+}
+
+/// Whom the first sample of a class that is left over goes to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Favoured {
+    /// The first part, which is train, if it would have none.
+    First,
+    /// Nobody.
+    None,
+}
+
+impl<D: Dataset> Labelled<D> {
+    pub(crate) fn new(dataset: D, op: &'static str) -> Result<Self> {
+        let dataset = Arc::new(dataset);
+        check_classes(dataset.classes())?;
+        if dataset.is_empty() {
+            return Err(Error::Empty { op });
+        }
+        let labels = (0..dataset.len()).map(|index| checked_label(&*dataset, index)).collect::<Result<_>>()?;
+        let classes = dataset.classes().len();
+        Ok(Labelled { dataset, labels, classes })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// The samples at these indices.
+    pub(crate) fn subset(&self, members: Vec<usize>) -> Subset<D> {
+        let labels = members.iter().map(|&index| self.labels[index]).collect(); // indices of this dataset
+        Subset::trusted(self.dataset.clone(), members, labels)
+    }
+
+    /// The members of train, valid and test as the data give them.
+    fn given(&self) -> Result<Vec<Vec<usize>>> {
+        let mut parts = vec![Vec::new(); Part::ALL.len()];
+        for index in 0..self.labels.len() {
+            let part = self.dataset.part(index).ok_or_else(|| Error::NoPart { sample: self.dataset.source(index) })?;
+            parts[part as usize].push(index); // as many as there are parts
+        }
+        Ok(parts)
+    }
+
+    /// An error if the data give more than one part. Only one is fine: then this is a part that is to be divided further.
+    pub(crate) fn check_not_given(&self) -> Result<()> {
+        let mut given = (0..self.labels.len()).filter_map(|index| self.dataset.part(index));
+        let first = given.next();
+        match given.find(|part| Some(*part) != first) {
+            Some(_) => Err(Error::GivenParts),
+            None => Ok(()),
+        }
+    }
 
     /// The members of each part, in ascending order.
-    fn divide(&self, groups: Vec<Vec<usize>>, ratios: [f64; 3]) -> [Vec<usize>; 3] {
-        let mut parts: [Vec<usize>; 3] = Default::default();
-        let mut behind = [0.0; 3];
-        for (group, mut members) in groups.into_iter().enumerate() {
-            let counts = share(members.len(), ratios, &mut behind);
-            Rng::keyed([self.seed, PURPOSE, group as u64, 0]).shuffle(&mut members);
-            let mut members = members.into_iter();
-            for (part, count) in parts.iter_mut().zip(counts) {
-                part.extend(members.by_ref().take(count));
-            }
-        }
+    pub(crate) fn divide(&self, ratios: &[f64], stratified: bool, seed: u64, favoured: Favoured) -> Vec<Vec<usize>> {
+        let strata = if stratified { self.labels.clone() } else { vec![0; self.labels.len()] };
+        let count = if stratified { self.classes } else { 1 };
+        let mut parts = if (0..strata.len()).any(|index| self.dataset.group(index).is_some()) {
+            let groups: Vec<Option<usize>> = (0..strata.len()).map(|index| self.dataset.group(index)).collect();
+            groups::deal(&strata, count, &groups, ratios, seed)
+        } else {
+            by_share(by_label(&strata, count), ratios, seed, favoured)
+        };
         parts.iter_mut().for_each(|part| part.sort_unstable());
         parts
     }
+}
+
+/// Each class divided by the parts' shares of it.
+fn by_share(classes: Vec<Vec<usize>>, ratios: &[f64], seed: u64, favoured: Favoured) -> Vec<Vec<usize>> {
+    let mut parts = vec![Vec::new(); ratios.len()];
+    let mut behind = vec![0.0; ratios.len()];
+    for (class, mut members) in classes.into_iter().enumerate() {
+        let counts = share(members.len(), ratios, &mut behind, favoured);
+        Rng::keyed([seed, PURPOSE, class as u64, 0]).shuffle(&mut members);
+        let mut members = members.into_iter();
+        for (part, count) in parts.iter_mut().zip(counts) {
+            part.extend(members.by_ref().take(count));
+        }
+    }
+    parts
 }
 
 /// The indices of each class's samples.
@@ -128,20 +219,20 @@ fn by_label(labels: &[usize], classes: usize) -> Vec<Vec<usize>> {
 
 /// How many of `n` samples each part gets: ⌊q⌋ or ⌈q⌉ of its share q = ratio · n, `n` in all.
 ///
-/// `behind` is how far each part is behind its share after the groups so far.
-fn share(n: usize, ratios: [f64; 3], behind: &mut [f64; 3]) -> [usize; 3] {
-    let exact = |ratio: f64| {
+/// `behind` is how far each part is behind its share after the classes so far.
+fn share(n: usize, ratios: &[f64], behind: &mut [f64], favoured: Favoured) -> Vec<usize> {
+    let exact = |ratio: &f64| {
         let q = ratio * n as f64;
         // 0.07 · 100 is 7.000000000000001: no share of an eighth sample
         if (q - q.round()).abs() <= 8.0 * f64::EPSILON * n as f64 { q.round() } else { q }
     };
-    let quotas = ratios.map(exact);
-    let mut counts = quotas.map(|q| q.floor() as usize);
-    (0..3).for_each(|p| behind[p] += quotas[p] - counts[p] as f64);
+    let quotas: Vec<f64> = ratios.iter().map(exact).collect();
+    let mut counts: Vec<usize> = quotas.iter().map(|q| q.floor() as usize).collect();
+    (0..quotas.len()).for_each(|p| behind[p] += quotas[p] - counts[p] as f64);
     for _ in counts.iter().sum()..n {
         let open = |p: &usize| (counts[*p] as f64) < quotas[*p];
-        let furthest = (0..3).filter(open).reduce(|best, p| if behind[p] > behind[best] { p } else { best });
-        let to = if counts[0] == 0 && open(&0) { 0 } else { furthest.unwrap_or(0) };
+        let furthest = (0..quotas.len()).filter(open).reduce(|best, p| if behind[p] > behind[best] { p } else { best });
+        let to = if favoured == Favoured::First && counts[0] == 0 && open(&0) { 0 } else { furthest.unwrap_or(0) };
         counts[to] += 1;
         behind[to] -= 1.0;
     }
@@ -253,6 +344,42 @@ mod tests {
         assert!(matches!(Split::random(1.0, 0.0, 0.0).apply(nothing), Err(Error::Empty { op: "Split" })));
     }
 
+    /// Samples whose part the data say, the way a manifest does.
+    #[derive(Debug)]
+    struct Given(InMemory, Vec<Option<Part>>);
+    impl Dataset for Given {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+        fn get(&self, index: usize) -> Result<crate::Sample> {
+            self.0.get(index)
+        }
+        fn classes(&self) -> &[String] {
+            self.0.classes()
+        }
+        fn part(&self, index: usize) -> Option<Part> {
+            self.1[index]
+        }
+    }
+
+    #[test]
+    fn given_parts_are_as_given_and_are_not_mixed_by_oversight() {
+        let parts = [Part::Test, Part::Train, Part::Train, Part::Test, Part::Train].map(Some);
+        let set = || Given(sized(&[3, 2]), parts.to_vec());
+        let given = Split::given().apply(set()).unwrap();
+        assert_eq!((given.train.indices(), given.valid.len(), given.test.indices()), (&[1, 2, 4][..], 0, &[0, 3][..]));
+        let error = Split::random(0.5, 0.5, 0.0).apply(set()).unwrap_err();
+        assert!(matches!(error, Error::GivenParts), "{error}");
+        let train = Split::random(0.7, 0.3, 0.0).apply(given.train).unwrap();
+        assert_eq!((train.train.len(), train.valid.len()), (2, 1));
+        let error = Split::given().apply(Given(sized(&[2]), vec![Some(Part::Train), None])).unwrap_err().to_string();
+        assert!(error.starts_with("sample #1: ") && error.contains("Split::given"), "{error}");
+        assert!(matches!(
+            Split::given().apply(Given(sized(&[1]), vec![Some(Part::Test)])),
+            Err(Error::EmptyPart { part: Part::Train, .. })
+        ));
+    }
+
     proptest! {
         #[test]
         fn parts_are_disjoint_complete_and_near_their_shares(
@@ -263,7 +390,7 @@ mod tests {
         ) {
             let (low, high) = (cuts.0.min(cuts.1), cuts.0.max(cuts.1));
             let ratios = [low, high - low, 1.0 - high];
-            let split = Split { ratios, stratified, seed };
+            let split = Split { ratios, way: if stratified { Way::Stratified } else { Way::Random }, seed };
             let set = labelled(&labels, 7);
             let sizes = if stratified { set.class_counts().unwrap() } else { vec![set.len()] };
             match split.apply(set.clone()) {
