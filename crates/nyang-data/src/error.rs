@@ -152,6 +152,30 @@ pub enum Error {
         /// The sample.
         sample: Source,
     },
+    /// A transform of bytes on an image of floats.
+    #[error("{op} works on images of bytes, this one has floats; put it before whatever makes floats of it")]
+    NeedsBytes {
+        /// The transform.
+        op: &'static str,
+    },
+    /// A transform of colours on an image that has other channels.
+    #[error("{op} works on images with 1 channel (grey) or 3 (red, green, blue), this one has {got}")]
+    NeedsColours {
+        /// The transform.
+        op: &'static str,
+        /// The image's number of channels.
+        got: usize,
+    },
+    /// An image that could not be resized.
+    #[error("an image of {} × {} pixels could not be resized to {} × {}: {why}", from[0], from[1], to[0], to[1])]
+    Resize {
+        /// Its height and width.
+        from: [usize; 2],
+        /// The height and width asked for.
+        to: [usize; 2],
+        /// What the resizer said.
+        why: String,
+    },
     /// Two images that cannot lie in one batch.
     #[error("the images of a batch must have one shape: {first} is {}, {other} is {}; resize or crop them", shapes[0], shapes[1])]
     Mixed {

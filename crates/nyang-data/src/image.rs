@@ -175,6 +175,19 @@ impl Image {
         self.pixels
     }
 
+    /// The bytes, to change in place.
+    pub(crate) fn bytes_mut(&mut self, op: &'static str) -> Result<&mut [u8]> {
+        match &mut self.pixels {
+            Pixels::U8(values) => Ok(values),
+            Pixels::F32(_) => Err(Error::NeedsBytes { op }),
+        }
+    }
+
+    /// Whether it is grey or has three colours.
+    pub(crate) fn check_colours(&self, op: &'static str) -> Result<()> {
+        if self.channels == 1 || self.channels == 3 { Ok(()) } else { Err(Error::NeedsColours { op, got: self.channels }) }
+    }
+
     /// The bytes, `[H, W, C]`, if it is made of bytes.
     pub fn bytes(&self) -> Option<&[u8]> {
         match &self.pixels {

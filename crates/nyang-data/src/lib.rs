@@ -50,5 +50,5 @@ pub use parts::{Part, Parts, Report};
 pub use source::Source;
 pub use split::Split;
 pub use subset::Subset;
-pub use transform::{Border, CenterCrop, Custom, D4, HorizontalFlip, Pad, RandomCrop, Rotate90, Step, Transform, Transforms, VerticalFlip};
+pub use transform::*;
 pub use workers::Epoch;

@@ -1,9 +1,10 @@
 //! What a program that trains and uses a classifier needs: `use nyang_train::prelude::*;`.
 
 pub use nyang_data::{
-    Batch, CenterCrop, Channels, Cifar10, Cifar100, CsvManifest, Dataset, Decode, Digits, HorizontalFlip, Idx, Image, ImageFolder,
-    InMemory, KFold, LastBatch, Loader, Normalize, Pad, RandomCrop, Sample, Source, Split, Subset, Transform, Transforms, VerticalFlip,
-    transforms,
+    AutoContrast, Batch, Border, BrightnessContrast, CenterCrop, Channels, Cifar10, Cifar100, CoarseDropout, ColorJitter, CsvManifest,
+    Custom, D4, Dataset, Decode, Digits, Equalize, Grayscale, HorizontalFlip, HueSaturation, Idx, Image, ImageFolder, InMemory,
+    Interpolation, Invert, KFold, LastBatch, Loader, Normalize, Pad, Posterize, RandomCrop, RandomErasing, RandomResizedCrop, Resize,
+    Rotate90, Sample, Solarize, Source, Split, Subset, ToFloat, Transform, Transforms, VerticalFlip, transforms,
 };
 /// What the methods of a [`Module`] return.
 pub use nyang_nn::Result as ModelResult;

@@ -3,6 +3,8 @@
 mod convert;
 mod jpeg;
 
+pub(crate) use convert::luma;
+
 use std::fs;
 use std::io::{Cursor, ErrorKind};
 use std::path::Path;

@@ -3,8 +3,9 @@
 use nyang_tensor::Rng;
 use serde::{Deserialize, Serialize};
 
+use super::range::{check_probability, happens};
 use crate::image::same_kind;
-use crate::{Error, Image, Result, Transform};
+use crate::{Image, Result, Transform};
 
 /// Left and right exchanged, with probability p: torchvision's `RandomHorizontalFlip`.
 ///
@@ -36,7 +37,7 @@ impl Transform for HorizontalFlip {
 
     fn apply(&self, mut image: Image, rng: &mut Rng) -> Result<Image> {
         self.check()?;
-        if rng.uniform() < self.p {
+        if happens(self.p, rng) {
             let (row, c) = (image.width * image.channels, image.channels);
             image.pixels = same_kind!(image.pixels, |values| {
                 let mut values = values;
@@ -76,7 +77,7 @@ impl Transform for VerticalFlip {
 
     fn apply(&self, mut image: Image, rng: &mut Rng) -> Result<Image> {
         self.check()?;
-        if rng.uniform() < self.p {
+        if happens(self.p, rng) {
             let row = image.width * image.channels;
             image.pixels = same_kind!(image.pixels, |values| {
                 let mut values = values;
@@ -95,11 +96,6 @@ fn mirror<T: Copy>(values: &mut [T], size: usize) {
         let (front, back) = values.split_at_mut((n - 1 - i) * size);
         front[i * size..][..size].swap_with_slice(&mut back[..size]);
     }
-}
-
-/// Whether a number is a probability.
-pub(crate) fn check_probability(op: &'static str, p: f64) -> Result<()> {
-    if (0.0..=1.0).contains(&p) { Ok(()) } else { Err(Error::argument(op, "p", p, "a probability, from 0 to 1")) }
 }
 
 #[cfg(test)]

@@ -1,10 +1,17 @@
 //! Transforms: what happens to an image between the dataset and the batch. The trait, the list of all, and the pipeline.
 
 mod border;
+mod color;
 mod crop;
 mod custom;
+mod erasing;
 mod flip;
 mod pad;
+mod range;
+mod resize;
+mod resized_crop;
+mod to_float;
+mod tone;
 mod turn;
 
 use std::fmt;
@@ -15,10 +22,16 @@ use serde::{Deserialize, Serialize};
 use crate::{Image, Result};
 
 pub use border::Border;
+pub use color::{ColorJitter, Grayscale, HueSaturation};
 pub use crop::{CenterCrop, RandomCrop};
 pub use custom::Custom;
+pub use erasing::{CoarseDropout, RandomErasing};
 pub use flip::{HorizontalFlip, VerticalFlip};
 pub use pad::Pad;
+pub use resize::{Interpolation, Resize};
+pub use resized_crop::RandomResizedCrop;
+pub use to_float::ToFloat;
+pub use tone::{AutoContrast, BrightnessContrast, Equalize, Invert, Posterize, Solarize};
 pub use turn::{D4, Rotate90};
 pub(crate) use turn::{Turn, turned};
 
@@ -91,7 +104,29 @@ macro_rules! steps {
     };
 }
 
-steps![CenterCrop, D4, HorizontalFlip, Pad, RandomCrop, Rotate90, VerticalFlip];
+steps![
+    AutoContrast,
+    BrightnessContrast,
+    CenterCrop,
+    CoarseDropout,
+    ColorJitter,
+    D4,
+    Equalize,
+    Grayscale,
+    HorizontalFlip,
+    HueSaturation,
+    Invert,
+    Pad,
+    Posterize,
+    RandomCrop,
+    RandomErasing,
+    RandomResizedCrop,
+    Resize,
+    Rotate90,
+    Solarize,
+    ToFloat,
+    VerticalFlip,
+];
 
 /// Transforms one after the other: a pipeline. [`transforms!`](crate::transforms) makes it.
 ///

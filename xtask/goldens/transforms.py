@@ -1,0 +1,131 @@
+"""Writes crates/nyang-data/tests/goldens/transforms.json: what Pillow, torchvision, albumentations and NumPy make of one small picture.
+
+Each case is a transform as NyangTorch writes it down, with fixed parameters, and the bytes that the other program gives for the same ones.
+A step as short as `{"Invert": {}}` is the description that travels in a model file, so the goldens hold that format too.
+
+    pip install torch torchvision albumentations pillow numpy && python xtask/goldens/transforms.py
+"""
+
+import colorsys
+import json
+import math
+from pathlib import Path
+
+import albumentations
+import cv2
+import numpy
+import PIL
+import torch
+import torchvision
+from PIL import Image
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as F
+
+HEIGHT, WIDTH = 18, 24
+CASES = []
+
+
+def picture():
+    """Slopes, a disc, an edge and some noise: enough to tell apart what interpolates, mirrors or counts differently."""
+    y, x = numpy.mgrid[0:HEIGHT, 0:WIDTH]
+    noise = numpy.random.default_rng(1).integers(-20, 21, (HEIGHT, WIDTH, 3))
+    red = 20 + 9 * x
+    green = numpy.where((x - 8) ** 2 + (y - 9) ** 2 < 30, 220, 40 + 6 * y)
+    blue = numpy.where(x > 14, 30, 180 - 5 * y)
+    return numpy.clip(numpy.stack([red, green, blue], 2) + noise, 0, 255).astype(numpy.uint8)
+
+
+IMAGE = picture()
+PILLOW = Image.fromarray(IMAGE)
+TENSOR = torch.from_numpy(IMAGE).permute(2, 0, 1)
+
+
+def case(program, step, result, within=1, share=1.0):
+    """`share` of the values must be within `within`: where a rounded position decides between two pixels, a few may differ."""
+    if isinstance(result, torch.Tensor):
+        result = result.permute(1, 2, 0).numpy()
+    result = numpy.asarray(result)
+    if result.ndim == 2:
+        result = result[:, :, None]
+    assert result.dtype == numpy.uint8, result.dtype
+    CASES.append({
+        "program": program, "step": step, "size": list(result.shape), "within": within, "share": share,
+        "values": numpy.ascontiguousarray(result).tobytes().hex(),
+    })
+
+
+def sizes():
+    filters = {"Nearest": Image.NEAREST, "Bilinear": Image.BILINEAR, "Bicubic": Image.BICUBIC, "Lanczos": Image.LANCZOS}
+    for name, pillow in filters.items():
+        # no odd width for Nearest: the middle of a new pixel would lie between two old ones
+        for height, width in ((9, 16 if name == "Nearest" else 7), (31, 40), (18, 5 if name != "Nearest" else 6)):
+            step = {"Resize": {"to": {"Exact": {"height": height, "width": width}}, "interpolation": name}}
+            # Lanczos swings beyond 0 and 255, and what is cut off between the two passes depends on which comes first
+            case("Pillow", step, PILLOW.resize((width, height), pillow), share=0.99 if name == "Lanczos" else 1.0)
+    step = {"Resize": {"to": {"Shorter": 11}, "interpolation": "Bilinear"}}
+    case("torchvision", step, F.resize(PILLOW, [11], antialias=True))
+    case("torchvision", {"CenterCrop": {"height": 7, "width": 11}}, F.center_crop(TENSOR, [7, 11]), within=0)
+    case("torchvision", {"CenterCrop": {"height": 21, "width": 5}}, F.center_crop(TENSOR, [21, 5]), within=0)
+    modes = {"Edge": "edge", "Reflect": "reflect", "Symmetric": "symmetric", "Constant": "constant"}
+    for name, mode in modes.items():
+        border = {"Constant": [10.0, 20.0, 30.0]} if name == "Constant" else name
+        step = {"Pad": {"top": 3, "right": 5, "bottom": 2, "left": 7, "border": border}}
+        fill = [10, 20, 30] if name == "Constant" else 0
+        case("torchvision", step, F.pad(TENSOR, [7, 3, 5, 2], fill=fill, padding_mode=mode), within=0)
+
+
+def tones():
+    for bits in (1, 4, 7):
+        case("torchvision", {"Posterize": {"bits": bits}}, F.posterize(TENSOR, bits), within=0)
+    for threshold in (0.0, 100.0, 127.5):
+        case("torchvision", {"Solarize": {"threshold": threshold}}, F.solarize(PILLOW, threshold), within=0)
+    case("torchvision", {"Invert": {}}, F.invert(TENSOR), within=0)
+    case("torchvision", {"Equalize": {}}, F.equalize(TENSOR), within=0)
+    case("torchvision", {"AutoContrast": {}}, F.autocontrast(TENSOR))
+    for brightness, contrast in ((0.2, 0.3), (-0.15, -0.4)):
+        transform = albumentations.RandomBrightnessContrast((brightness,) * 2, (contrast,) * 2, p=1)
+        step = {"BrightnessContrast": {"brightness": [brightness] * 2, "contrast": [contrast] * 2}}
+        case("albumentations", step, transform(image=IMAGE)["image"])
+
+
+def shifted_hsv(hue, saturation, value):
+    """The formula with Python's own colour model, one pixel after the other."""
+    out = numpy.empty_like(IMAGE)
+    clip = lambda v: min(max(v, 0.0), 1.0)
+    for index in numpy.ndindex(HEIGHT, WIDTH):
+        h, s, v = colorsys.rgb_to_hsv(*(IMAGE[index] / 255))
+        rgb = colorsys.hsv_to_rgb((h + hue / 180) % 1.0, clip(s + saturation / 255), clip(v + value / 255))
+        out[index] = numpy.round(numpy.array(rgb) * 255)
+    return out
+
+
+def colours():
+    case("Pillow", {"Grayscale": {"channels": 1}}, PILLOW.convert("L"), within=0)
+    case("torchvision", {"Grayscale": {"channels": 3}}, F.rgb_to_grayscale(PILLOW, 3), within=0)
+    neutral = {"brightness": [1.0, 1.0], "contrast": [1.0, 1.0], "saturation": [1.0, 1.0], "hue": [0.0, 0.0]}
+    jitter = lambda **change: {"ColorJitter": neutral | {name: [value] * 2 for name, value in change.items()}}
+    for factor in (0.0, 0.4, 1.7):
+        case("torchvision", jitter(brightness=factor), F.adjust_brightness(TENSOR, factor))
+        case("torchvision", jitter(contrast=factor), F.adjust_contrast(TENSOR, factor))
+        case("torchvision", jitter(saturation=factor), F.adjust_saturation(TENSOR, factor))
+    for turn in (-0.5, -0.1, 0.3):
+        case("torchvision", jitter(hue=turn), F.adjust_hue(TENSOR, turn))
+    for hue, saturation, value in ((20.0, 30.0, 20.0), (-75.0, -60.0, -15.0)):
+        step = {"HueSaturation": {"hue": [hue] * 2, "saturation": [saturation] * 2, "value": [value] * 2}}
+        case("Python's colorsys", step, shifted_hsv(hue, saturation, value))
+
+
+def main():
+    sizes()
+    tones()
+    colours()
+    versions = {"Pillow": PIL.__version__, "torchvision": torchvision.__version__, "albumentations": albumentations.__version__,
+                "cv2": cv2.__version__, "NumPy": numpy.__version__}
+    path = Path(__file__).parents[2] / "crates/nyang-data/tests/goldens/transforms.json"
+    lines = ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in CASES)
+    picture = json.dumps({"size": list(IMAGE.shape), "values": IMAGE.tobytes().hex()}, separators=(",", ":"))
+    path.write_text(f'{{"versions":{json.dumps(versions)},\n"picture":{picture},\n"cases":[\n{lines}\n]}}\n')
+    print(f"{len(CASES)} cases, {path.stat().st_size} bytes")
+
+
+main()
