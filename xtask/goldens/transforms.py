@@ -7,8 +7,8 @@ A step as short as `{"Invert": {}}` is the description that travels in a model f
 """
 
 import colorsys
+import io
 import json
-import math
 from pathlib import Path
 
 import albumentations
@@ -115,8 +115,47 @@ def colours():
         case("Python's colorsys", step, shifted_hsv(hue, saturation, value))
 
 
+def places():
+    """Pillow truncates bilinear values where we round, and finds nearest pixels with 16 binary digits."""
+    modes = {"Nearest": InterpolationMode.NEAREST, "Bilinear": InterpolationMode.BILINEAR}
+    for name, mode in modes.items():
+        near = {"within": 0, "share": 0.995} if name == "Nearest" else {"within": 1}
+        for degrees, fill in ((23.0, [0.0]), (-101.0, [200.0, 100.0, 50.0])):
+            step = {"Rotate": {"degrees": [degrees] * 2, "interpolation": name, "border": {"Constant": fill}}}
+            case("torchvision", step, F.rotate(PILLOW, degrees, mode, fill=[int(v) for v in fill * (3 // len(fill))]), **near)
+        for degrees, shift, scale, shear in ((0, (3, -2), 1.0, (0, 0)), (15, (0, 0), 1.3, (0, 0)), (-40, (2, 4), 0.7, (12, -7)), (0, (0, 0), 1, (31, 0))):
+            step = {"Affine": {
+                "degrees": [degrees] * 2, "translate_x": [shift[0] / WIDTH] * 2, "translate_y": [shift[1] / HEIGHT] * 2,
+                "scale": [scale] * 2, "shear_x": [shear[0]] * 2, "shear_y": [shear[1]] * 2,
+                "interpolation": name, "border": {"Constant": [128.0]}}}
+            result = F.affine(PILLOW, degrees, list(shift), scale, list(shear), mode, fill=[128] * 3)
+            case("torchvision", step, result, **near)
+    for turns in (1, 2, 3):
+        step = {"Rotate": {"degrees": [90.0 * turns] * 2, "interpolation": "Nearest", "border": {"Constant": [0.0]}}}
+        square = numpy.rot90(IMAGE[:, 3:21], turns)  # only the square in the middle stays in sight
+        result = numpy.zeros_like(IMAGE)
+        result[:, 3:21] = square
+        if turns == 2:
+            result = numpy.rot90(IMAGE, 2)
+        case("NumPy", step, result, within=0)
+
+
+def neighbours():
+    for size, sigma in ((3, 0.5), (5, 1.3), (15, 4.0)):
+        case("torchvision", {"GaussianBlur": {"size": size, "sigma": [sigma] * 2}}, F.gaussian_blur(TENSOR, [size, size], [sigma, sigma]))
+    for factor in (0.0, 0.5, 1.8):
+        case("torchvision", {"Sharpen": {"factor": [factor] * 2}}, F.adjust_sharpness(TENSOR, factor))
+    for quality, within in ((95, 2), (50, 4), (15, 8)):
+        file = io.BytesIO()
+        PILLOW.save(file, "JPEG", quality=quality, subsampling=0)
+        # encoders round cosines and colours in their own ways, and where a coefficient lies between two steps they take another one
+        case("Pillow", {"JpegCompression": {"quality": [quality] * 2}}, numpy.asarray(Image.open(file)), within=within, share=0.95)
+
+
 def main():
     sizes()
+    places()
+    neighbours()
     tones()
     colours()
     versions = {"Pillow": PIL.__version__, "torchvision": torchvision.__version__, "albumentations": albumentations.__version__,

@@ -176,6 +176,14 @@ pub enum Error {
         /// What the resizer said.
         why: String,
     },
+    /// An image that could not be encoded.
+    #[error("the image could not be saved as {format}: {why}")]
+    Encode {
+        /// The format.
+        format: &'static str,
+        /// What the encoder said.
+        why: String,
+    },
     /// Two images that cannot lie in one batch.
     #[error("the images of a batch must have one shape: {first} is {}, {other} is {}; resize or crop them", shapes[0], shapes[1])]
     Mixed {

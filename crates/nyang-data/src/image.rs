@@ -58,17 +58,25 @@ impl Pixels {
 
 /// What an image's values may be: bytes or floats. Whatever moves pixels about is written once for both.
 pub(crate) trait Channel: Copy + PartialEq + Send + Sync + 'static {
+    /// The value as a number.
+    fn value(self) -> f32;
     /// The nearest value that can be had: bytes are rounded (halves to the even one) and cut off at 0 and 255.
     fn nearest(value: f32) -> Self;
 }
 
 impl Channel for u8 {
+    fn value(self) -> f32 {
+        f32::from(self)
+    }
     fn nearest(value: f32) -> Self {
         value.round_ties_even() as u8 // `as` saturates, and NaN is 0
     }
 }
 
 impl Channel for f32 {
+    fn value(self) -> f32 {
+        self
+    }
     fn nearest(value: f32) -> Self {
         value
     }

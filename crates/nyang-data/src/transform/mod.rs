@@ -1,18 +1,24 @@
 //! Transforms: what happens to an image between the dataset and the batch. The trait, the list of all, and the pipeline.
 
+mod affine;
 mod border;
 mod color;
 mod crop;
 mod custom;
+mod distort;
 mod erasing;
+mod filter;
 mod flip;
+mod noise;
 mod pad;
+mod perspective;
 mod range;
 mod resize;
 mod resized_crop;
 mod to_float;
 mod tone;
 mod turn;
+mod warp;
 
 use std::fmt;
 
@@ -21,13 +27,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Image, Result};
 
+pub use affine::{Affine, Rotate};
 pub use border::Border;
 pub use color::{ColorJitter, Grayscale, HueSaturation};
 pub use crop::{CenterCrop, RandomCrop};
 pub use custom::Custom;
+pub use distort::{ElasticTransform, GridDistortion};
 pub use erasing::{CoarseDropout, RandomErasing};
+pub use filter::{GaussianBlur, Sharpen};
 pub use flip::{HorizontalFlip, VerticalFlip};
+pub use noise::{GaussNoise, JpegCompression};
 pub use pad::Pad;
+pub use perspective::Perspective;
 pub use resize::{Interpolation, Resize};
 pub use resized_crop::RandomResizedCrop;
 pub use to_float::ToFloat;
@@ -105,24 +116,33 @@ macro_rules! steps {
 }
 
 steps![
+    Affine,
     AutoContrast,
     BrightnessContrast,
     CenterCrop,
     CoarseDropout,
     ColorJitter,
     D4,
+    ElasticTransform,
     Equalize,
+    GaussNoise,
+    GaussianBlur,
     Grayscale,
+    GridDistortion,
     HorizontalFlip,
     HueSaturation,
     Invert,
+    JpegCompression,
     Pad,
+    Perspective,
     Posterize,
     RandomCrop,
     RandomErasing,
     RandomResizedCrop,
     Resize,
+    Rotate,
     Rotate90,
+    Sharpen,
     Solarize,
     ToFloat,
     VerticalFlip,
