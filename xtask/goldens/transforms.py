@@ -145,7 +145,7 @@ def neighbours():
         case("torchvision", {"GaussianBlur": {"size": size, "sigma": [sigma] * 2}}, F.gaussian_blur(TENSOR, [size, size], [sigma, sigma]))
     for factor in (0.0, 0.5, 1.8):
         case("torchvision", {"Sharpen": {"factor": [factor] * 2}}, F.adjust_sharpness(TENSOR, factor))
-    for quality, within in ((95, 2), (50, 4), (15, 8)):
+    for quality, within in ((95, 3), (50, 4), (15, 8)):
         file = io.BytesIO()
         PILLOW.save(file, "JPEG", quality=quality, subsampling=0)
         # encoders round cosines and colours in their own ways, and where a coefficient lies between two steps they take another one

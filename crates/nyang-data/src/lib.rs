@@ -28,7 +28,7 @@ mod parts;
 mod source;
 mod split;
 mod subset;
-mod transform;
+pub mod transform;
 mod workers;
 
 pub use self::image::{Image, Pixels};

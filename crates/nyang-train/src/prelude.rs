@@ -1,10 +1,9 @@
 //! What a program that trains and uses a classifier needs: `use nyang_train::prelude::*;`.
 
+pub use nyang_data::transform::*;
 pub use nyang_data::{
-    AutoContrast, Batch, Border, BrightnessContrast, CenterCrop, Channels, Cifar10, Cifar100, CoarseDropout, ColorJitter, CsvManifest,
-    Custom, D4, Dataset, Decode, Digits, Equalize, Grayscale, HorizontalFlip, HueSaturation, Idx, Image, ImageFolder, InMemory,
-    Interpolation, Invert, KFold, LastBatch, Loader, Normalize, Pad, Posterize, RandomCrop, RandomErasing, RandomResizedCrop, Resize,
-    Rotate90, Sample, Solarize, Source, Split, Subset, ToFloat, Transform, Transforms, VerticalFlip, transforms,
+    Batch, Channels, Cifar10, Cifar100, CsvManifest, Dataset, Decode, Digits, Idx, Image, ImageFolder, InMemory, KFold, LastBatch, Loader,
+    Normalize, Sample, Source, Split, Subset, transforms,
 };
 /// What the methods of a [`Module`] return.
 pub use nyang_nn::Result as ModelResult;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::range::{Range, check_range, draw, range};
 use crate::image::{Channel, same_kind};
-use crate::{Channels, Decode, Error, Image, Pixels, Result, Transform};
+use crate::{Channels, Decode, Error, Image, Result, Transform};
 
 /// Adds Gaussian noise to every value: albumentations' `GaussNoise`.
 ///
@@ -102,6 +102,7 @@ impl Transform for JpegCompression {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Pixels;
 
     #[test]
     fn noise_has_mean_0_and_the_standard_deviation() {
