@@ -18,7 +18,8 @@ import PIL
 import torch
 import torchvision
 from PIL import Image
-from torchvision.transforms import InterpolationMode
+from torchvision.transforms import AugMix, InterpolationMode, RandAugment, TrivialAugmentWide
+from torchvision.transforms.autoaugment import _apply_op
 from torchvision.transforms.v2 import functional as F
 
 HEIGHT, WIDTH = 18, 24
@@ -152,6 +153,26 @@ def neighbours():
         case("Pillow", {"JpegCompression": {"quality": [quality] * 2}}, numpy.asarray(Image.open(file)), within=within, share=0.95)
 
 
+def policies():
+    """torchvision's operations at some magnitudes, and its tables of magnitudes."""
+    operations, magnitudes = [], {}
+    for op, values in {
+        "ShearX": (0.3, -0.99), "ShearY": (0.3, -0.99), "TranslateX": (5.7, -9.2), "TranslateY": (5.7, -9.2), "Rotate": (30.0, -101.0),
+        "Brightness": (0.5, -0.9), "Color": (0.5, -0.9), "Contrast": (0.5, -0.9), "Sharpness": (0.5, -0.9), "Posterize": (5.0, 2.0),
+        "Solarize": (140.25,), "AutoContrast": (0.0,), "Equalize": (0.0,), "Identity": (0.0,),
+    }.items():
+        for magnitude in values:
+            result = numpy.asarray(_apply_op(PILLOW, op, magnitude, InterpolationMode.NEAREST, [0, 0, 0]))
+            operations.append({"op": op, "magnitude": magnitude, "size": list(result.shape), "values": result.tobytes().hex()})
+    size = (HEIGHT, WIDTH)
+    spaces = {"RandAugment": RandAugment()._augmentation_space(31, size), "TrivialAugmentWide": TrivialAugmentWide()._augmentation_space(31),
+              "AugMix": AugMix()._augmentation_space(10, size)}
+    for policy, space in spaces.items():
+        magnitudes[policy] = {op: {"signed": signed, "values": [float(f"{v:.7g}") for v in values.reshape(-1).tolist()]}
+                              for op, (values, signed) in space.items()}
+    return operations, magnitudes
+
+
 def main():
     sizes()
     places()
@@ -162,8 +183,10 @@ def main():
                 "cv2": cv2.__version__, "NumPy": numpy.__version__}
     path = Path(__file__).parents[2] / "crates/nyang-data/tests/goldens/transforms.json"
     lines = ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in CASES)
+    operations, magnitudes = policies()
+    joined = ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in operations)
     picture = json.dumps({"size": list(IMAGE.shape), "values": IMAGE.tobytes().hex()}, separators=(",", ":"))
-    path.write_text(f'{{"versions":{json.dumps(versions)},\n"picture":{picture},\n"cases":[\n{lines}\n]}}\n')
+    path.write_text(f'{{"versions":{json.dumps(versions)},\n"picture":{picture},\n"cases":[\n{lines}\n],\n"operations":[\n{joined}\n],\n"magnitudes":{json.dumps(magnitudes, separators=(",", ":"))}}}\n')
     print(f"{len(CASES)} cases, {path.stat().st_size} bytes")
 
 

@@ -17,6 +17,7 @@ mod digits;
 mod duplicates;
 mod error;
 mod fetch;
+mod gamma;
 mod idx;
 mod image;
 mod image_folder;

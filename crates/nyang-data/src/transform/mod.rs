@@ -3,6 +3,7 @@
 mod affine;
 mod border;
 mod color;
+mod compose;
 mod crop;
 mod custom;
 mod distort;
@@ -12,6 +13,7 @@ mod flip;
 mod noise;
 mod pad;
 mod perspective;
+mod policy;
 mod range;
 mod resize;
 mod resized_crop;
@@ -30,6 +32,7 @@ use crate::{Image, Result};
 pub use affine::{Affine, Rotate};
 pub use border::Border;
 pub use color::{ColorJitter, Grayscale, HueSaturation};
+pub use compose::{OneOf, RandomApply, RandomOrder, SomeOf};
 pub use crop::{CenterCrop, RandomCrop};
 pub use custom::Custom;
 pub use distort::{ElasticTransform, GridDistortion};
@@ -39,6 +42,7 @@ pub use flip::{HorizontalFlip, VerticalFlip};
 pub use noise::{GaussNoise, JpegCompression};
 pub use pad::Pad;
 pub use perspective::Perspective;
+pub use policy::{AugMix, RandAugment, TrivialAugmentWide};
 pub use resize::{Interpolation, Resize};
 pub use resized_crop::RandomResizedCrop;
 pub use to_float::ToFloat;
@@ -117,6 +121,7 @@ macro_rules! steps {
 
 steps![
     Affine,
+    AugMix,
     AutoContrast,
     BrightnessContrast,
     CenterCrop,
@@ -133,18 +138,24 @@ steps![
     HueSaturation,
     Invert,
     JpegCompression,
+    OneOf,
     Pad,
     Perspective,
     Posterize,
+    RandAugment,
+    RandomApply,
     RandomCrop,
     RandomErasing,
+    RandomOrder,
     RandomResizedCrop,
     Resize,
     Rotate,
     Rotate90,
     Sharpen,
     Solarize,
+    SomeOf,
     ToFloat,
+    TrivialAugmentWide,
     VerticalFlip,
 ];
 
