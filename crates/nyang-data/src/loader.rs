@@ -8,7 +8,7 @@ use nyang_tensor::{Rng, Shape};
 
 use crate::dataset::check_classes;
 use crate::fetch::{changed, read};
-use crate::{Dataset, Epoch, Error, Normalize, Result, Sample, Transform, Transforms};
+use crate::{Batch, Dataset, Epoch, Error, Mix, Normalize, Result, Sample, Transform, Transforms};
 
 /// The most worker threads a loader takes.
 const MOST_WORKERS: usize = 256;
@@ -16,6 +16,7 @@ const MOST_WORKERS: usize = 256;
 /// What random numbers are for, in their key beside seed and epoch.
 const SHUFFLE: u64 = u64::from_le_bytes(*b"shuffle\0");
 const TRANSFORM: u64 = u64::from_le_bytes(*b"augment\0");
+const MIX: u64 = u64::from_le_bytes(*b"mix\0\0\0\0\0");
 
 /// What happens to the samples left over when the batch size does not divide their number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +65,7 @@ pub struct Loader {
     normalize: Option<Normalize>,
     workers: usize,
     skip: bool,
+    mix: Option<Mix>,
 }
 
 /// Setting it up.
@@ -80,6 +82,7 @@ impl Loader {
             normalize: None,
             workers: 0,
             skip: false,
+            mix: None,
         }
     }
 
@@ -117,6 +120,12 @@ impl Loader {
     /// Standardises the images, after the transforms. Fit it on the training part and give it to every loader.
     pub fn normalize(mut self, normalize: Normalize) -> Self {
         self.normalize = Some(normalize);
+        self
+    }
+
+    /// Mixes the images of each training batch with one another: [`MixUp`](crate::MixUp), [`CutMix`](crate::CutMix), or either. Targets become soft.
+    pub fn mix(mut self, mix: impl Into<Mix>) -> Self {
+        self.mix = Some(mix.into());
         self
     }
 
@@ -160,6 +169,7 @@ impl Loader {
             return bad("batch_size", self.batch_size, "LastBatch::Drop would drop every sample; take a smaller batch or LastBatch::Keep");
         }
         self.transforms.check()?;
+        self.mix.map_or(Ok(()), |mix| mix.check())?;
         check_classes(self.dataset.classes())
     }
 
@@ -250,6 +260,15 @@ impl Loader {
         Ok(Sample { image: self.transforms.apply(sample.image, &mut rng)?, ..sample })
     }
 
+    /// The batch at this position of the epoch, mixed if that was asked for.
+    pub(crate) fn mixed(&self, epoch: u64, position: usize, batch: Batch) -> Result<Batch> {
+        let mut rng = Rng::keyed([self.seed, MIX, epoch, position as u64]);
+        match self.mix {
+            Some(mix) => mix.apply(batch, self.classes().len(), &mut rng),
+            None => Ok(batch),
+        }
+    }
+
     pub(crate) fn skips(&self) -> bool {
         self.skip
     }
@@ -276,6 +295,7 @@ impl fmt::Debug for Loader {
             .field("seed", &self.seed)
             .field("transforms", &self.transforms)
             .field("normalize", &self.normalize)
+            .field("mix", &self.mix)
             .field("workers", &self.workers)
             .field("skip_unreadable", &self.skip)
             .finish_non_exhaustive()
@@ -285,7 +305,7 @@ impl fmt::Debug for Loader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Batch, Custom, Image, InMemory, RandomCrop, transforms};
+    use crate::{Custom, Image, InMemory, RandomCrop, transforms};
     use nyang_tensor::Tensor;
 
     fn numbered(n: usize) -> InMemory {

@@ -107,11 +107,11 @@ impl Work {
         if let (true, Some(first)) = (samples.is_empty(), skipped.first()) {
             return Err(Error::AllSkipped { batch, samples: skipped.len(), first: first.why.clone() });
         }
-        let mut batch = Batch { skipped, ..Batch::new(samples)? };
+        let mut made = Batch { skipped, ..Batch::new(samples)? };
         if let Some(normalize) = self.loader.normalization() {
-            batch.images = normalize.apply(batch.images)?; // as long as they are in the processor's cache
+            made.images = normalize.apply(made.images)?; // as long as they are in the processor's cache
         }
-        Ok(batch)
+        self.loader.mixed(self.epoch, batch, made)
     }
 }
 

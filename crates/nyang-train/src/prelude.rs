@@ -2,8 +2,8 @@
 
 pub use nyang_data::transform::*;
 pub use nyang_data::{
-    Batch, Channels, Cifar10, Cifar100, CsvManifest, Dataset, Decode, Digits, Idx, Image, ImageFolder, InMemory, KFold, LastBatch, Loader,
-    Normalize, Sample, Source, Split, Subset, transforms,
+    Batch, Channels, Cifar10, Cifar100, CsvManifest, CutMix, Dataset, Decode, Digits, Idx, Image, ImageFolder, InMemory, KFold, LastBatch,
+    Loader, Mix, MixUp, Normalize, Sample, Source, Split, Subset, transforms,
 };
 /// What the methods of a [`Module`] return.
 pub use nyang_nn::Result as ModelResult;
