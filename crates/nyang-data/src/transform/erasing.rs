@@ -199,6 +199,8 @@ mod tests {
         assert!((0.018..0.024).contains(&low) && (0.32..0.345).contains(&high) && (0.165..0.185).contains(&mean), "{low} {mean} {high}");
         let ratio = |h: &[usize; 5]| (h[1] - h[0] + 1) as f64 / (h[3] - h[2] + 1) as f64;
         assert!(holes.iter().any(|h| ratio(h) > 3.0) && holes.iter().any(|h| ratio(h) < 0.35));
+        let tall = hole(&RandomErasing::new(1.0).ratio(4.0..=4.0).apply(white(60, 60), &mut rng).unwrap()).unwrap();
+        assert!(ratio(&tall) > 3.0, "{tall:?}"); // height by width
         assert!(holes.iter().any(|h| h[0] == 0) && holes.iter().any(|h| h[1] == 59) && holes.iter().any(|h| h[3] == 59));
     }
 
