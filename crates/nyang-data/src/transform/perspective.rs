@@ -40,6 +40,17 @@ impl Perspective {
         self.border = border.into();
         self
     }
+
+    /// Where the corners go: left and right above, right and left below.
+    fn corners(&self, height: usize, width: usize, rng: &mut Rng) -> [[f64; 2]; 4] {
+        let mut by = |side: usize| rng.below((self.distortion * (side / 2) as f64) as usize + 1) as f64;
+        let (right, bottom) = (width as f64 - 1.0, height as f64 - 1.0);
+        let corners = [[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]];
+        corners.map(|[x, y]| {
+            let (dx, dy) = (by(width), by(height));
+            [if x == 0.0 { dx } else { x - dx }, if y == 0.0 { dy } else { y - dy }]
+        })
+    }
 }
 
 impl Transform for Perspective {
@@ -52,13 +63,7 @@ impl Transform for Perspective {
 
     fn apply(&self, image: Image, rng: &mut Rng) -> Result<Image> {
         self.check()?;
-        let (right, bottom) = (image.width as f64 - 1.0, image.height as f64 - 1.0);
-        let mut by = |side: usize| rng.below((self.distortion * (side / 2) as f64) as usize + 1) as f64;
-        let mut inwards = || (by(image.width), by(image.height));
-        let ends = [[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]].map(|[sx, sy]| {
-            let ((dx, dy), x, y) = (inwards(), if sx > 0.0 { 0.0 } else { right }, if sy > 0.0 { 0.0 } else { bottom });
-            [x + sx * dx, y + sy * dy]
-        });
+        let ends = self.corners(image.height, image.width, rng);
         seen(&image, ends, self.interpolation, &self.border)
     }
 }
@@ -135,17 +140,17 @@ mod tests {
 
     #[test]
     fn corners_move_inwards_by_every_amount_up_to_the_limit() {
-        // with a border of 255 and an image of 0: the first pixel is border as soon as its corner moves both ways
-        let (mut rng, perspective) = (Rng::seed(1), Perspective::new(0.5).border(255.0).interpolation(Interpolation::Nearest));
-        let image = || Image::from_bytes(21, 21, 1, vec![0; 441]).unwrap();
-        let mut widest = 0;
-        for _ in 0..500 {
-            let seen = perspective.apply(image(), &mut rng).unwrap();
-            let middle = &seen.bytes().unwrap()[10 * 21..11 * 21];
-            assert!(middle[10] == 0, "the middle stays in sight");
-            widest = widest.max(middle.iter().take_while(|v| **v == 255).count());
+        let (mut rng, perspective) = (Rng::seed(1), Perspective::new(0.5));
+        let all: Vec<[[f64; 2]; 4]> = (0..1000).map(|_| perspective.corners(21, 13, &mut rng)).collect();
+        for (corner, [x, y]) in [[0.0, 0.0], [12.0, 0.0], [12.0, 20.0], [0.0, 20.0]].into_iter().enumerate() {
+            let moved = |axis: usize, from: f64, sign: f64| {
+                let by: std::collections::BTreeSet<i64> = all.iter().map(|c| (sign * (c[corner][axis] - from)) as i64).collect();
+                by.into_iter().collect::<Vec<_>>()
+            };
+            assert_eq!(moved(0, x, if x == 0.0 { 1.0 } else { -1.0 }), [0, 1, 2, 3]); // ⌊0.5 · 6⌋
+            assert_eq!(moved(1, y, if y == 0.0 { 1.0 } else { -1.0 }), [0, 1, 2, 3, 4, 5]); // ⌊0.5 · 10⌋
         }
-        assert!((4..=6).contains(&widest), "{widest}"); // ⌊0.5 · 10⌋ = 5 at both left corners
+        let image = || Image::from_bytes(21, 21, 1, (0..441).map(|i| i as u8).collect()).unwrap();
         assert_eq!(Perspective::new(0.0).apply(image(), &mut rng).unwrap(), image());
         for size in [(1, 9), (9, 1), (1, 1)] {
             let line = Image::from_bytes(size.0, size.1, 1, vec![3; size.0 * size.1]).unwrap();
