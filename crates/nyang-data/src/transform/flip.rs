@@ -16,7 +16,7 @@ use crate::{Image, Result, Transform};
 /// Not for images in which left and right mean something, such as digits.
 ///
 /// # Errors
-/// [`Error::Argument`] unless p is in `[0, 1]`.
+/// [`Error::Argument`](crate::Error::Argument) unless p is in `[0, 1]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HorizontalFlip {
@@ -56,7 +56,7 @@ impl Transform for HorizontalFlip {
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] unless p is in `[0, 1]`.
+/// [`Error::Argument`](crate::Error::Argument) unless p is in `[0, 1]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VerticalFlip {
