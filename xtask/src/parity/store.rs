@@ -58,7 +58,7 @@ pub fn write(path: &Path, arrays: &Arrays, notes: HashMap<String, String>) -> Re
     Ok(std::fs::write(path, safetensors::serialize(views, Some(notes))?)?)
 }
 
-/// Reads a file that [`write`] or Python wrote, and its notes.
+/// Reads a file that [`write()`] or Python wrote, and its notes.
 pub fn read(path: &Path) -> Result<(Arrays, HashMap<String, String>), Anything> {
     let bytes = std::fs::read(path)?;
     let notes = SafeTensors::read_metadata(&bytes)?.1.metadata().clone().unwrap_or_default();

@@ -22,7 +22,7 @@ const NAME: &str = "CrossEntropy";
 /// It takes logits, not probabilities: a softmax before it would be a second one, and the loss could not fall far.
 ///
 /// # What the mean divides by
-/// As in PyTorch: for class indices Σ w[y] over the samples that are not ignored, with smoothing too; for soft rows N, even with weights.
+/// As in PyTorch: for class indices `Σ w[y]` over the samples that are not ignored, with smoothing too; for soft rows N, even with weights.
 /// So rows smoothed by hand are not the same as smoothed indices where there are class weights.
 ///
 /// # Shapes
