@@ -10,6 +10,7 @@
 mod atomic;
 pub mod container;
 mod foreign;
+pub(crate) mod protobuf;
 mod tensor;
 
 pub use atomic::write_atomically;
