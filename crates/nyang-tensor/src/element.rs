@@ -6,6 +6,7 @@ use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssi
 
 use crate::buffer::Pod;
 use crate::kernels::gemm::MicroGemm;
+use crate::kernels::simd::Vectorised;
 
 /// A floating-point number that tensors are made of: [`f32`] or [`f64`]. Sealed.
 ///
@@ -13,6 +14,7 @@ use crate::kernels::gemm::MicroGemm;
 pub trait Element:
     Pod
     + MicroGemm
+    + Vectorised
     + Copy
     + Default
     + PartialEq

@@ -1,11 +1,13 @@
 //! Matrix products: C ← A·B and C ← C + A·B, with any strides, hence any transposes.
 //!
-//! `matrixmultiply` multiplies one block; rayon shares the blocks out. Every block of C is computed by one task, which adds the
+//! In `f32`, on machines with vectors of at least eight numbers, `blocked.rs` computes them. Everywhere else `matrixmultiply` multiplies one block; rayon shares the blocks out. Every block of C is computed by one task, which adds the
 //! pieces of the inner dimension K from first to last, and where the blocks are cut depends on the matrices' sizes alone.
 //! Each value of C is then the same sum in the same order, whatever the number of threads and whatever other rows there are.
 
 #![allow(unsafe_code)] // calls into matrixmultiply, and tasks that write disjoint blocks of one matrix
 
+use super::blocked;
+use super::simd::Kernels;
 use crate::parallel;
 use crate::{Element, Error, Result, Tensor};
 
@@ -93,6 +95,21 @@ pub(crate) struct Matrix<'a, T> {
     pub column: usize,
 }
 
+impl<'a, T> Matrix<'a, T> {
+    /// The values from row `i`, column `j` on; none if that lies outside.
+    pub fn part(&self, i: usize, j: usize) -> &'a [T] {
+        self.values.get(i * self.row + j * self.column..).unwrap_or_default()
+    }
+
+    /// The same matrix, if its numbers are `f32`.
+    fn f32s(&self) -> Option<Matrix<'a, f32>>
+    where
+        T: Element,
+    {
+        Some(Matrix { values: T::f32s(self.values)?, row: self.row, column: self.column })
+    }
+}
+
 /// What becomes of the numbers that are in C already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Into {
@@ -115,6 +132,21 @@ pub(crate) fn gemm<T: Element>(
     c_row: usize,
     parallel: bool,
 ) {
+    gemm_with(Kernels::default(), size, a, b, into, c, c_row, parallel);
+}
+
+/// [`gemm`] with these kernels.
+#[allow(clippy::too_many_arguments)] // those of every BLAS
+fn gemm_with<T: Element>(
+    kernels: Kernels,
+    size: [usize; 3],
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    into: Into,
+    c: &mut [T],
+    c_row: usize,
+    parallel: bool,
+) {
     let [m, n, k] = size;
     let strided = |x: Matrix<'_, T>| Strided { start: x.values.as_ptr(), row: x.row, column: x.column };
     let (a_at, b_at) = (strided(a), strided(b));
@@ -124,6 +156,11 @@ pub(crate) fn gemm<T: Element>(
     debug_assert!(fits, "a matrix reaches outside its memory");
     if !fits || m == 0 || n == 0 {
         return;
+    }
+    if let (Some(simd), Some(a), Some(b), Some(c)) = (kernels.simd(), a.f32s(), b.f32s(), T::f32s_mut(c))
+        && blocked::gemm(simd, size, a, b, into, c, c_row, parallel).is_ok()
+    {
+        return; // else there was no memory to pack B into: what follows needs none
     }
     let [bm, bn, bk] = BLOCK;
     let bk = k.div_ceil(k.div_ceil(bk).max(1)); // pieces of equal depth: 128 is 2 · 64, not 120 + 8
@@ -245,8 +282,55 @@ mod tests {
         close(&c.to_vec(), &want, k, eps) && close(&twice.to_vec(), &double, 2 * k, eps)
     }
 
+    /// C ← A·B and then C ← C + A·B in f32, with C's rows further apart than they are long, by each tier of this machine.
+    fn each_tier_agrees([m, n, k]: [usize; 3], ta: bool, tb: bool, parallel: bool) -> bool {
+        let (a, b) = (random::<f32>(m, k, ta, 1), random::<f32>(k, n, tb, 2));
+        let exact = |x: &Tensor<f32>| x.to_vec().iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+        let want = plain([m, n, k], &exact(&a), &exact(&b));
+        Kernels::available().into_iter().all(|kernels| {
+            let (c_row, mut c) = (n + 3, vec![7.0; m * (n + 3)]);
+            let mut add = |into| {
+                let ((_, a), (_, b)) = (a.matrix("a").unwrap(), b.matrix("b").unwrap());
+                gemm_with(kernels, [m, n, k], a, b, into, &mut c, c_row, parallel);
+            };
+            add(Into::Overwrite);
+            add(Into::Add);
+            let half: Vec<f32> = c.chunks(c_row).flat_map(|row| row[..n].iter().map(|v| v / 2.0)).collect();
+            close(&half, &want, k, f64::from(f32::EPSILON)) && c.chunks(c_row).all(|row| row[n..] == [7.0; 3])
+        })
+    }
+
+    #[test]
+    fn products_of_all_tile_sizes_agree_on_every_tier() {
+        for n in 1..=66 {
+            for m in 1..=15 {
+                assert!(each_tier_agrees([m, n, 5], false, false, false), "{m} {n}");
+                assert!(each_tier_agrees([m, n, 19], true, false, false), "{m} {n}");
+                assert!(each_tier_agrees([m, n, 37], false, true, false), "{m} {n}");
+            }
+        }
+        assert!(each_tier_agrees([0, 3, 4], false, false, true) && each_tier_agrees([3, 4, 0], false, true, true));
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_no_bit() {
+        for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
+            let (a, b) = (random::<f32>(210, 300, ta, 1), random::<f32>(300, 230, tb, 2));
+            let product = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| a.matmul(&b).unwrap().to_vec()).into_iter().map(f32::to_bits).collect::<Vec<_>>()
+            };
+            assert_eq!(product(1), product(3));
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn each_tier_agrees_with_plain_loops(m in 0usize..150, n in 0usize..260, k in 0usize..600, ta: bool, tb: bool, parallel: bool) {
+            prop_assert!(each_tier_agrees([m, n, k], ta, tb, parallel));
+        }
+
         #[test]
         fn products_agree_with_plain_loops(m in 0usize..150, n in 0usize..130, k in 0usize..300, ta: bool, tb: bool) {
             prop_assert!(agrees::<f32>([m, n, k], ta, tb, f64::from(f32::EPSILON)));

@@ -7,15 +7,20 @@
 //! already, and returns channels-last images: then the C values of a pixel are neighbours, and the innermost loop runs over them.
 
 pub mod avg_pool2d;
+mod blocked;
 pub mod channels;
 mod columns;
 pub mod conv2d;
+mod dots;
 pub mod gemm;
 pub mod group_norm;
 pub mod layer_norm;
 pub mod max_pool2d;
+pub mod simd;
+mod tile;
 mod window;
 
+pub use simd::{Kernels, Tier};
 pub use window::Window;
 
 use rayon::prelude::*;

@@ -1,0 +1,131 @@
+//! Matrix products of rows with rows: C[i, j] = A[i, ·] · B[j, ·], as a linear layer computes x·Wᵀ.
+//!
+//! Both rows lie in memory along K, so vectors run along K and nothing needs to be packed: a batch of one reads each weight once, as fast
+//! as memory gives it. A tile of r rows of A and s rows of B keeps r·s vectors of partial sums and loads r + s vectors for r·s
+//! multiply-adds. Lane l of a partial sum adds the terms l, l + LANES, …; at the end its lanes are added halves to halves. Every C[i, j] is
+//! computed in this order, whatever the tile it is in, so that a sample's result does not depend on its batch.
+
+#![allow(unsafe_code)] // reads and writes through pointers, within bounds that `compute` checks
+#![allow(clippy::needless_range_loop)] // loops of fixed length, which the compiler unrolls
+
+use std::ops::Range;
+
+use super::simd::{Isa, Job, Simd};
+use super::tile::{Finish, Shared};
+
+/// Rows of A and rows of B in one tile, by the number of vector registers: (16, 32).
+const TILE: [[usize; 2]; 2] = [[3, 3], [4, 6]];
+
+/// Rows `rows` of A against rows `columns` of B, both with `k` numbers, into the same rows and columns of C.
+#[derive(Clone)]
+pub(crate) struct Dots<'a> {
+    pub rows: Range<usize>,
+    pub columns: Range<usize>,
+    pub k: usize,
+    pub a: &'a [f32],
+    pub a_row: usize,
+    pub b: &'a [f32],
+    pub b_row: usize,
+    pub c: Shared<'a>,
+    pub c_row: usize,
+    pub finish: Finish<'a>,
+}
+
+impl Dots<'_> {
+    /// Computes them. Slices that are too short are a mistake of this crate: nothing is computed then, and debug builds stop.
+    ///
+    /// # Safety
+    /// No other task touches these rows and columns of C.
+    pub unsafe fn compute(self, simd: Simd) {
+        let Dots { rows, columns, k, .. } = &self;
+        if rows.is_empty() || columns.is_empty() {
+            return;
+        }
+        let read = (rows.end - 1) * self.a_row + k <= self.a.len() && (columns.end - 1) * self.b_row + k <= self.b.len();
+        let fits = (read || *k == 0)
+            && self.c.holds((rows.end - 1) * self.c_row + columns.end)
+            && self.finish.bias.is_none_or(|bias| bias.len() >= columns.end);
+        debug_assert!(fits, "rows reach outside their memory");
+        if fits {
+            simd.run(self);
+        }
+    }
+
+    /// C[i + 0…R, j + 0…N].
+    ///
+    /// # Safety
+    /// The rows and columns are among those of `self`, which were checked.
+    #[inline(always)]
+    unsafe fn tile<S: Isa, const R: usize, const N: usize>(&self, isa: S, i: usize, j: usize) {
+        let mut sums = [[isa.splat(0.0); N]; R];
+        let whole = self.k / S::LANES * S::LANES;
+        // SAFETY: `compute` saw that the rows lie in A and B with all their K numbers, and C and the bias reach as far.
+        unsafe {
+            let (a, b) = (self.a.as_ptr().add(i * self.a_row), self.b.as_ptr().add(j * self.b_row));
+            let mut l = 0;
+            while l < whole {
+                let mut right = [isa.splat(0.0); N];
+                for n in 0..N {
+                    right[n] = isa.load(b.add(n * self.b_row + l));
+                }
+                for r in 0..R {
+                    let left = isa.load(a.add(r * self.a_row + l));
+                    for n in 0..N {
+                        sums[r][n] = isa.mul_add(left, right[n], sums[r][n]);
+                    }
+                }
+                l += S::LANES;
+            }
+            if whole < self.k {
+                let mask = isa.first(self.k - whole);
+                for r in 0..R {
+                    let left = isa.load_masked(a.add(r * self.a_row + whole), mask);
+                    for n in 0..N {
+                        let right = isa.load_masked(b.add(n * self.b_row + whole), mask);
+                        sums[r][n] = isa.mul_add(left, right, sums[r][n]);
+                    }
+                }
+            }
+            for (r, sums) in sums.iter().enumerate() {
+                let row = self.c.from((i + r) * self.c_row + j).row(N);
+                for (n, (to, &sum)) in row.iter_mut().zip(sums).enumerate() {
+                    let mut v = isa.sum(sum) + if self.finish.add { *to } else { 0.0 };
+                    if let Some(bias) = self.finish.bias {
+                        v += bias[j + n];
+                    }
+                    *to = if self.finish.relu && v < 0.0 { 0.0 } else { v };
+                }
+            }
+        }
+    }
+}
+
+impl Job for Dots<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) {
+        let [height, width] = TILE[usize::from(S::LANES == 16)];
+        let mut j = self.columns.start;
+        while j < self.columns.end {
+            let left = self.columns.end - j;
+            let n = if left >= width { width } else { left.min(3) };
+            let mut i = self.rows.start;
+            while i < self.rows.end {
+                let r = height.min(self.rows.end - i);
+                macro_rules! tiles {
+                    ($($r:literal: $($n:literal)*;)*) => {
+                        match (r, n) {
+                            // SAFETY: i + r and j + n are within the rows and columns.
+                            $($(($r, $n) if $r <= height && $n <= width => unsafe { self.tile::<S, $r, $n>(isa, i, j) },)*)*
+                            _ => debug_assert!(false, "there is no tile of this size"),
+                        }
+                    };
+                }
+                tiles! { 1: 1 2 3 6; 2: 1 2 3 6; 3: 1 2 3 6; 4: 1 2 3 6; }
+                i += r;
+            }
+            j += n;
+        }
+    }
+}

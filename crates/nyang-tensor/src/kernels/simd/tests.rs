@@ -1,0 +1,57 @@
+//! Vectors against numbers one by one, for each instruction set of this machine.
+
+use super::*;
+
+/// What each operation makes of 1 … `n` numbers, and the numbers behind them, which must stay.
+struct Everything<'a>(&'a [f32], &'a mut Vec<Vec<f32>>);
+
+impl Job for Everything<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) {
+        let (x, seven) = (isa.read(self.0), isa.splat(7.0));
+        let results =
+            [isa.add(x, seven), isa.sub(x, seven), isa.mul(x, seven), isa.mul_add(x, x, seven), isa.max(seven, x), isa.splat(isa.sum(x))];
+        for result in results {
+            let mut out = vec![-1.0; self.0.len() + 2];
+            isa.write(&mut out[..self.0.len()], result);
+            self.1.push(out);
+        }
+    }
+}
+
+#[test]
+fn vectors_compute_what_numbers_do_and_touch_nothing_behind_their_end() {
+    for simd in Kernels::available().into_iter().filter_map(Kernels::simd) {
+        for n in 1..=simd.lanes() {
+            let x: Vec<f32> = (0..n).map(|i| (i * i) as f32 - 5.0).collect();
+            let mut got = Vec::new();
+            simd.run(Everything(&x, &mut got));
+            let sum: f32 = x.iter().sum(); // whole numbers: exact in any order
+            let f: [&dyn Fn(f32) -> f32; 6] = [&|v| v + 7.0, &|v| v - 7.0, &|v| v * 7.0, &|v| v * v + 7.0, &|v| v.max(7.0), &|_| sum];
+            for (got, f) in got.iter().zip(f) {
+                let want: Vec<f32> = x.iter().map(|&v| f(v)).chain([-1.0; 2]).collect();
+                assert_eq!(*got, want, "{simd:?}, {n} numbers");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_maximum_keeps_what_is_no_number() {
+    struct Max(f32);
+    impl Job for Max {
+        type Output = f32;
+        #[inline(always)]
+        fn run<S: Isa>(self, isa: S) -> f32 {
+            let mut out = [0.0];
+            isa.write(&mut out, isa.max(isa.splat(0.0), isa.splat(self.0)));
+            out[0]
+        }
+    }
+    for simd in Kernels::available().into_iter().filter_map(Kernels::simd) {
+        assert!(simd.run(Max(f32::NAN)).is_nan());
+        assert_eq!(simd.run(Max(-3.0)), 0.0);
+    }
+}

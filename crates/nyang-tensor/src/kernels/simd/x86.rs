@@ -1,0 +1,195 @@
+//! The vector instructions of x86-64: AVX2 with FMA, and AVX-512.
+
+#![allow(unsafe_code)] // instructions that not every machine has
+
+use std::arch::x86_64::*;
+
+use super::{Isa, Job};
+
+/// Proof that this machine has AVX2 and FMA.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    pub fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Avx2(()))
+    }
+
+    #[inline]
+    pub fn run<J: Job>(self, job: J) -> J::Output {
+        #[target_feature(enable = "avx2,fma")]
+        fn compiled_for<J: Job>(isa: Avx2, job: J) -> J::Output {
+            job.run(isa)
+        }
+        // SAFETY: `self` exists, so the machine was found to have both.
+        unsafe { compiled_for(self, job) }
+    }
+}
+
+// SAFETY of all blocks below: `self` exists, so the machine was found to have AVX2 and FMA; what is read or written the caller answers for.
+impl Isa for Avx2 {
+    const LANES: usize = 8;
+    const ROWS: [usize; 4] = [8, 6, 0, 0];
+    const FREE_MASKS: bool = false;
+    type V = __m256;
+    type Mask = __m256i;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_set1_ps(x) }
+    }
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sum(self, a: __m256) -> f32 {
+        // SAFETY: as above.
+        unsafe {
+            let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+        }
+    }
+    #[inline(always)]
+    fn first(self, n: usize) -> __m256i {
+        // SAFETY: as above.
+        unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(n.min(8) as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
+    }
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn load_masked(self, from: *const f32, mask: __m256i) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_maskload_ps(from, mask) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, v: __m256) {
+        // SAFETY: as above.
+        unsafe { _mm256_storeu_ps(to, v) }
+    }
+    #[inline(always)]
+    unsafe fn store_masked(self, to: *mut f32, v: __m256, mask: __m256i) {
+        // SAFETY: as above.
+        unsafe { _mm256_maskstore_ps(to, mask, v) }
+    }
+}
+
+/// Proof that this machine has AVX-512 in the form of all processors since 2017, and what [`Avx2`] has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Avx512(Avx2);
+
+impl Avx512 {
+    pub fn detect() -> Option<Self> {
+        let all = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq");
+        Avx2::detect().filter(|_| all).map(Avx512)
+    }
+
+    #[inline]
+    pub fn run<J: Job>(self, job: J) -> J::Output {
+        #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq")]
+        fn compiled_for<J: Job>(isa: Avx512, job: J) -> J::Output {
+            job.run(isa)
+        }
+        // SAFETY: `self` exists, so the machine was found to have them all.
+        unsafe { compiled_for(self, job) }
+    }
+}
+
+// SAFETY of all blocks below: `self` exists, so the machine was found to have AVX-512; what is read or written the caller answers for.
+impl Isa for Avx512 {
+    const LANES: usize = 16;
+    const ROWS: [usize; 4] = [12, 12, 8, 6];
+    const FREE_MASKS: bool = true;
+    type V = __m512;
+    type Mask = __mmask16;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_set1_ps(x) }
+    }
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sum(self, a: __m512) -> f32 {
+        // SAFETY: as above.
+        let eight = unsafe { _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a)) };
+        self.0.sum(eight)
+    }
+    #[inline(always)]
+    fn first(self, n: usize) -> __mmask16 {
+        if n >= 16 { 0xffff } else { (1 << n) - 1 }
+    }
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn load_masked(self, from: *const f32, mask: __mmask16) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_maskz_loadu_ps(mask, from) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, v: __m512) {
+        // SAFETY: as above.
+        unsafe { _mm512_storeu_ps(to, v) }
+    }
+    #[inline(always)]
+    unsafe fn store_masked(self, to: *mut f32, v: __m512, mask: __mmask16) {
+        // SAFETY: as above.
+        unsafe { _mm512_mask_storeu_ps(to, mask, v) }
+    }
+}
