@@ -15,5 +15,5 @@ pub use nyang_nn::{
 };
 pub use nyang_optim::{Adam, Optimizer, Schedule, Scheduler, Sgd, StepDecay};
 
-pub use crate::metrics::{ConfusionMatrix, accuracy, f1_score, macro_f1};
+pub use crate::metrics::{ConfusionMatrix, Probabilities, accuracy, f1_score, macro_f1};
 pub use crate::{Callback, Classifier, Error, Evaluation, ModelCard, Progress, Result, Run, Trainer, evaluate, load_model, save_model};

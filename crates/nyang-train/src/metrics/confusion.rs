@@ -142,7 +142,8 @@ impl ConfusionMatrix {
         Ok(scores::macro_average(tallies.iter().filter(|tally| tally.support > 0)).recall)
     }
 
-    /// The scores of each class against all others, in the order of the classes.
+    /// The scores of each class against all others, in the order of the classes: of two classes, those of the positive one are the binary
+    /// scores.
     ///
     /// # Errors
     /// [`Error::NoSamples`].
@@ -202,7 +203,7 @@ impl ConfusionMatrix {
     }
 
     /// One tally a class; an error without samples.
-    fn tallies(&self, op: &'static str) -> Result<Vec<Tally>> {
+    pub(super) fn tallies(&self, op: &'static str) -> Result<Vec<Tally>> {
         let mut tallies = vec![Tally::default(); self.classes()];
         for (target, row) in self.rows().enumerate() {
             tallies[target].support = row.iter().sum();

@@ -2,7 +2,8 @@
 //!
 //! A score of the epoch is computed from the counts of the epoch: the mean of the batches' F1 is not the epoch's F1, and the mean
 //! of their accuracies is not its accuracy once the last batch is shorter. So batches are *added* to a [`ConfusionMatrix`], and
-//! every score is read from it. Definitions and defaults are scikit-learn's; a ratio over nothing is 0 (`zero_division=0`).
+//! most scores are read from it; those that need probabilities (top-k, ROC-AUC, log-loss, calibration) from [`Probabilities`].
+//! Definitions and defaults are scikit-learn's; a ratio over nothing is 0 (`zero_division=0`).
 //!
 //! ```text
 //! precision = TP / (TP + FP)     recall = TP / (TP + FN)     F1 = 2·TP / (2·TP + FP + FN)     of one class against all others
@@ -22,7 +23,9 @@
 //! # Ok::<(), nyang_train::Error>(())
 //! ```
 
+mod agreement;
 mod confusion;
+mod probabilities;
 mod report;
 mod scores;
 #[cfg(test)]
@@ -31,6 +34,7 @@ mod sklearn;
 use std::collections::BTreeMap;
 
 pub use confusion::{ConfusionMatrix, MAX_CLASSES};
+pub use probabilities::{Probabilities, Reliability};
 pub use report::ClassificationReport;
 pub use scores::Scores;
 

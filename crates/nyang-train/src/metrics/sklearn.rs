@@ -1,116 +1,102 @@
-//! Every score against what scikit-learn 1.9 computes from the same random labels.
+//! Every score against what scikit-learn computes from the same 220 random cases; xtask/goldens/metrics.py writes them.
 
-use super::{ConfusionMatrix, Scores, accuracy, f1_score, macro_f1};
+use serde::Deserialize;
 
-/// Targets, predictions, and what scikit-learn 1.9 says of them.
+use super::{ConfusionMatrix, Probabilities, Scores, accuracy, f1_score, macro_f1};
+
+/// Targets and probabilities, and what scikit-learn says of them. The prediction is the first most probable class.
+#[derive(Deserialize)]
 struct Golden {
-    targets: &'static [usize],
-    predictions: &'static [usize],
-    rows: &'static [&'static [u64]],
-    precision: &'static [f64],
-    recall: &'static [f64],
-    f1: &'static [f64],
-    balanced: f64,
+    classes: usize,
+    targets: Vec<usize>,
+    sixtyfourths: Vec<u8>,
+    confusion: Vec<u64>,
+    precision: Vec<f64>,
+    recall: Vec<f64>,
+    f1: Vec<f64>,
+    support: Vec<u64>,
+    binary_f1: Vec<f64>,
+    #[serde(rename = "macro")]
     macro_seen: [f64; 3], // precision_recall_fscore_support(average="macro")
-    macro_all: [f64; 3],  // … with labels=range(C)
+    macro_all: [f64; 3], // … with labels=range(C)
     weighted: [f64; 3],
+    micro: [f64; 3],
     accuracy: f64,
+    balanced: f64,
+    mcc: f64,
+    kappa: Option<f64>,
+    auc: Vec<Option<f64>>,
+    log_loss: Option<f64>,
+    top2: Option<f64>,
+    ece: f64,
 }
 
-const GOLDENS: [Golden; 3] = [
-    Golden {
-        targets: &[0, 1, 2, 0, 1, 2, 0, 1, 2, 2, 2, 0, 2, 0, 0, 0, 0, 2, 2, 0, 0, 1, 0, 0, 1, 0, 1, 0, 2, 0, 1, 2, 2, 0, 2, 1, 0, 0, 1, 0],
-        predictions: &[
-            0, 1, 0, 1, 1, 2, 0, 1, 2, 2, 2, 0, 2, 0, 0, 0, 0, 1, 1, 0, 0, 1, 2, 2, 1, 0, 2, 0, 2, 2, 2, 2, 1, 0, 2, 1, 1, 0, 1, 2,
-        ],
-        rows: &[&[13, 2, 4], &[0, 7, 2], &[1, 3, 8]],
-        precision: &[0.928571428571429, 0.583333333333333, 0.571428571428571],
-        recall: &[0.684210526315789, 0.777777777777778, 0.666666666666667],
-        f1: &[0.787878787878788, 0.666666666666667, 0.615384615384615],
-        balanced: 0.709551656920078,
-        macro_seen: [0.694444444444444, 0.709551656920078, 0.689976689976690],
-        macro_all: [0.694444444444444, 0.709551656920078, 0.689976689976690],
-        weighted: [0.743750000000000, 0.7, 0.708857808857809],
-        accuracy: 0.7,
-    },
-    Golden {
-        targets: &[
-            4, 1, 0, 4, 1, 4, 3, 4, 1, 3, 0, 1, 3, 4, 0, 3, 1, 4, 4, 4, 2, 1, 3, 3, 2, 4, 0, 3, 0, 1, 0, 4, 3, 1, 2, 0, 2, 0, 2, 1, 1, 3,
-            1, 0, 0, 1, 1, 1, 3, 2, 0, 2, 2, 4, 2, 3, 4, 0, 1, 4,
-        ],
-        predictions: &[
-            4, 2, 4, 0, 3, 3, 0, 4, 0, 1, 0, 2, 3, 4, 0, 3, 0, 3, 4, 0, 2, 1, 2, 3, 2, 4, 0, 3, 3, 2, 3, 4, 1, 0, 2, 2, 2, 0, 3, 1, 2, 0,
-            0, 0, 4, 1, 1, 3, 4, 2, 2, 2, 3, 1, 2, 3, 4, 3, 3, 2,
-        ],
-        rows: &[&[5, 0, 2, 3, 2], &[4, 4, 4, 3, 0], &[0, 0, 7, 2, 0], &[2, 2, 1, 5, 1], &[2, 1, 1, 2, 7]],
-        precision: &[0.384615384615385, 0.571428571428571, 0.466666666666667, 0.333333333333333, 0.700000000000000],
-        recall: &[0.416666666666667, 0.266666666666667, 0.777777777777778, 0.454545454545455, 0.538461538461538],
-        f1: &[0.400000000000000, 0.363636363636364, 0.583333333333333, 0.384615384615385, 0.608695652173913],
-        balanced: 0.490823620823621,
-        macro_seen: [0.491208791208791, 0.490823620823621, 0.468056146751799],
-        macro_all: [0.491208791208791, 0.490823620823621, 0.468056146751799],
-        weighted: [0.502557997557998, 0.466666666666667, 0.460805969392926],
-        accuracy: 0.466666666666667,
-    },
-    // class 5 never occurs, class 6 is only predicted, class 7 never predicted
-    Golden {
-        targets: &[4, 2, 7, 0, 2, 0, 4, 1, 7, 0, 2, 0, 0, 2, 2, 2, 0, 4, 3, 1, 4, 2, 7, 4, 2, 0, 1, 1, 1, 4],
-        predictions: &[1, 2, 3, 0, 2, 2, 4, 1, 3, 3, 2, 0, 6, 0, 1, 2, 3, 4, 3, 1, 4, 1, 3, 4, 1, 6, 4, 1, 1, 4],
-        rows: &[
-            &[2, 0, 1, 2, 0, 0, 2, 0],
-            &[0, 4, 0, 0, 1, 0, 0, 0],
-            &[1, 3, 4, 0, 0, 0, 0, 0],
-            &[0, 0, 0, 1, 0, 0, 0, 0],
-            &[0, 1, 0, 0, 5, 0, 0, 0],
-            &[0, 0, 0, 0, 0, 0, 0, 0],
-            &[0, 0, 0, 0, 0, 0, 0, 0],
-            &[0, 0, 0, 3, 0, 0, 0, 0],
-        ],
-        precision: &[0.666666666666667, 0.5, 0.8, 0.166666666666667, 0.833333333333333, 0.0, 0.0, 0.0],
-        recall: &[0.285714285714286, 0.8, 0.5, 1.0, 0.833333333333333, 0.0, 0.0, 0.0],
-        f1: &[0.4, 0.615384615384615, 0.615384615384615, 0.285714285714286, 0.833333333333333, 0.0, 0.0, 0.0],
-        balanced: 0.569841269841270,
-        macro_seen: [0.423809523809524, 0.488435374149660, 0.392830978545264],
-        macro_all: [0.370833333333333, 0.427380952380952, 0.343727106227106],
-        weighted: [0.624444444444444, 0.533333333333333, 0.536190476190476],
-        accuracy: 0.533333333333333,
-    },
-];
+/// Sums of at most some dozens of numbers below 40 in another order.
+const CLOSE: f64 = 1e-12;
 
 #[track_caller]
-fn close(ours: f64, sklearn: f64, what: &str) {
-    assert!((ours - sklearn).abs() < 1e-14, "{what}: {ours}, scikit-learn {sklearn}"); // the goldens have 15 digits
+fn close(ours: f64, theirs: f64, what: &str) {
+    assert!((ours - theirs).abs() < CLOSE, "{what}: {ours}, scikit-learn {theirs}");
 }
 
 #[track_caller]
-fn all_close(ours: Scores, sklearn: [f64; 3], what: &str) {
-    for ((ours, sklearn), of) in [ours.precision, ours.recall, ours.f1].into_iter().zip(sklearn).zip(["precision", "recall", "F1"]) {
-        close(ours, sklearn, &format!("{what} {of}"));
+fn maybe_close(ours: Option<f64>, theirs: Option<f64>, what: &str) {
+    match (ours, theirs) {
+        (Some(ours), Some(theirs)) => close(ours, theirs, what),
+        _ => assert_eq!(ours, theirs, "{what}"),
+    }
+}
+
+#[track_caller]
+fn all_close(ours: Scores, theirs: [f64; 3], what: &str) {
+    for ((ours, theirs), of) in [ours.precision, ours.recall, ours.f1].into_iter().zip(theirs).zip(["precision", "recall", "F1"]) {
+        close(ours, theirs, &format!("{what} {of}"));
     }
 }
 
 #[test]
 fn every_score_is_that_of_scikit_learn() {
-    for golden in &GOLDENS {
-        let mut matrix = ConfusionMatrix::new(golden.rows.len()).unwrap();
-        for (p, t) in golden.predictions.chunks(7).zip(golden.targets.chunks(7)) {
-            matrix.add(p, t).unwrap(); // batches of 7, the last one shorter
+    let goldens: Vec<Golden> =
+        include_str!("../../tests/goldens/metrics.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(goldens.len() >= 200);
+    for (case, golden) in goldens.iter().enumerate() {
+        let rows: Vec<f32> = golden.sixtyfourths.iter().map(|&n| f32::from(n) / 64.0).collect();
+        let highest = |row: &[f32]| (0..row.len()).rev().max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap(); // the first of equal ones
+        let predictions: Vec<usize> = rows.chunks(golden.classes).map(highest).collect();
+        let mut matrix = ConfusionMatrix::new(golden.classes).unwrap();
+        let mut epoch = Probabilities::new(golden.classes).unwrap();
+        for ((p, t), rows) in predictions.chunks(5).zip(golden.targets.chunks(5)).zip(rows.chunks(5 * golden.classes)) {
+            matrix.add(p, t).unwrap(); // batches of 5, the last one shorter
+            epoch.add(rows, t).unwrap();
         }
-        assert_eq!(matrix.rows().collect::<Vec<_>>(), golden.rows);
+        let what = |of: &str| format!("case {case}, {of}");
+        assert_eq!(matrix.rows().flatten().copied().collect::<Vec<u64>>(), golden.confusion, "case {case}");
         for (class, scores) in matrix.per_class().unwrap().into_iter().enumerate() {
-            all_close(scores, [golden.precision[class], golden.recall[class], golden.f1[class]], &format!("class {class}"));
-            assert_eq!(scores.support, golden.rows[class].iter().sum::<u64>());
-            close(f1_score(golden.predictions, golden.targets, class).unwrap(), golden.f1[class], "f1_score");
+            all_close(scores, [golden.precision[class], golden.recall[class], golden.f1[class]], &what(&format!("class {class}")));
+            assert_eq!(scores.support, golden.support[class], "case {case}");
+            close(f1_score(&predictions, &golden.targets, class).unwrap(), golden.binary_f1[class], &what("f1_score"));
         }
-        close(matrix.balanced_accuracy().unwrap(), golden.balanced, "balanced accuracy");
-        close(matrix.accuracy().unwrap(), golden.accuracy, "accuracy");
-        close(accuracy(golden.predictions, golden.targets).unwrap(), golden.accuracy, "accuracy()");
-        close(macro_f1(golden.predictions, golden.targets).unwrap(), golden.macro_seen[2], "macro_f1()");
-        all_close(matrix.micro_average().unwrap(), [golden.accuracy; 3], "micro");
-        all_close(matrix.macro_average().unwrap(), golden.macro_seen, "macro");
-        all_close(matrix.weighted_average().unwrap(), golden.weighted, "weighted");
+        close(matrix.balanced_accuracy().unwrap(), golden.balanced, &what("balanced accuracy"));
+        close(matrix.accuracy().unwrap(), golden.accuracy, &what("accuracy"));
+        close(accuracy(&predictions, &golden.targets).unwrap(), golden.accuracy, &what("accuracy()"));
+        close(macro_f1(&predictions, &golden.targets).unwrap(), golden.macro_seen[2], &what("macro_f1()"));
+        all_close(matrix.micro_average().unwrap(), golden.micro, &what("micro"));
+        all_close(matrix.macro_average().unwrap(), golden.macro_seen, &what("macro"));
+        all_close(matrix.weighted_average().unwrap(), golden.weighted, &what("weighted"));
+        close(matrix.matthews().unwrap(), golden.mcc, &what("MCC"));
+        maybe_close(matrix.cohen_kappa().unwrap(), golden.kappa, &what("kappa"));
         let matrix = matrix.all_classes(true);
-        all_close(matrix.macro_average().unwrap(), golden.macro_all, "macro over all classes");
-        all_close(matrix.weighted_average().unwrap(), golden.weighted, "weighted over all classes");
+        all_close(matrix.macro_average().unwrap(), golden.macro_all, &what("macro over all classes"));
+        all_close(matrix.weighted_average().unwrap(), golden.weighted, &what("weighted over all classes"));
+
+        for (class, (ours, theirs)) in epoch.roc_auc_per_class().unwrap().into_iter().zip(&golden.auc).enumerate() {
+            maybe_close(ours, *theirs, &what(&format!("AUC of class {class}")));
+        }
+        let defined: Vec<f64> = golden.auc.iter().flatten().copied().collect();
+        let mean = (!defined.is_empty()).then(|| defined.iter().sum::<f64>() / defined.len() as f64);
+        maybe_close(epoch.roc_auc().unwrap(), mean, &what("AUC"));
+        close(epoch.calibration_error(10).unwrap(), golden.ece, &what("calibration"));
+        golden.log_loss.iter().for_each(|theirs| close(epoch.log_loss().unwrap(), *theirs, &what("log-loss"))); // not for one class
+        golden.top2.iter().for_each(|theirs| close(epoch.top_k(2).unwrap(), *theirs, &what("top 2"))); // not for two
     }
 }
