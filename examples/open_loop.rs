@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             optimizer.step(&mut model)?; // applies the gradients and clears them
             last = loss.value;
         }
-        println!("epoch {:>2}  lr {:.4}  loss of the last batch {last:.4}", epoch + 1, Optimizer::<f32>::lr(&optimizer));
+        println!("epoch {:>2}  lr {:.4}  loss of the last batch {last:.4}", epoch + 1, optimizer.lr());
         schedule.step(&mut optimizer)?;
     }
     println!("test accuracy {:.3}", evaluate(&model, &cross_entropy, &test, &mut [])?.accuracy());

@@ -24,7 +24,7 @@ This file is written by `cargo xtask docs`. The zoo of ready models has [a table
 ";
 
 /// A part of the table: its heading, what its pages have in common, and their folder.
-const SECTIONS: [(&str, &str, &str); 3] = [
+const SECTIONS: [(&str, &str, &str); 4] = [
     (
         "Layers and containers",
         "Each is a [`Module`](../crates/nyang-nn/src/module.rs): `infer`, `forward` and `backward`.",
@@ -39,6 +39,11 @@ const SECTIONS: [(&str, &str, &str); 3] = [
         "Optimizers, and what goes with them",
         "Each step changes every parameter by its gradient and sets the gradient to zero.",
         "crates/nyang-optim/src",
+    ),
+    (
+        "Schedules",
+        "Each is a [`Schedule`](../crates/nyang-optim/src/schedule/mod.rs): the learning rate as a function of the time t, in epochs or steps.",
+        "crates/nyang-optim/src/schedule",
     ),
 ];
 

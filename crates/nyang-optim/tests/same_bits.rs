@@ -1,8 +1,8 @@
 //! The same inputs give the same bits, whatever the number of threads and whatever else is in the batch.
 #![allow(clippy::unwrap_used)] // a test may fail loudly, its helpers too
 
-use nyang_nn::{CrossEntropy, Ctx, Init, Loss, Module, Rng, StateDict, Targets, Tensor, zoo};
-use nyang_optim::{Adam, Optimizer};
+use nyang_nn::{CrossEntropy, Ctx, Init, Linear, Loss, Module, Rng, StateDict, Targets, Tensor, zoo};
+use nyang_optim::{Adagrad, Adam, AdamW, Ema, Lion, NAdam, Optimizer, RAdam, RmsProp, Sgd, clip_grad_norm};
 
 /// The state after three steps of a small ResNet's training, and its answers, on so many threads.
 fn trained(threads: usize) -> (StateDict<f32>, Vec<f32>) {
@@ -46,5 +46,40 @@ fn a_samples_answer_does_not_depend_on_its_batch() {
             let alone = model.infer(images.slice(0, i..i + 1, 1).unwrap(), &mut Ctx::eval()).unwrap();
             assert_eq!(alone.to_vec(), together.select(0, i).unwrap().to_vec(), "sample {i}");
         }
+    }
+}
+
+#[test]
+fn every_optimizer_clipping_and_averages_give_the_same_bits_on_one_two_and_five_threads() {
+    let optimizers = || -> Vec<Box<dyn Optimizer<f32>>> {
+        vec![
+            Box::new(Sgd::new(0.1).momentum(0.9).nesterov()),
+            Box::new(Adam::new(0.1).amsgrad()),
+            Box::new(AdamW::new(0.1)),
+            Box::new(RmsProp::new(0.1).momentum(0.9).centered()),
+            Box::new(Adagrad::new(0.1)),
+            Box::new(NAdam::new(0.1)),
+            Box::new(RAdam::new(0.1)),
+            Box::new(Lion::new(0.1)),
+        ]
+    };
+    let run = |threads: usize, mut optimizer: Box<dyn Optimizer<f32>>| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let mut model = Linear::config(257, 259).build::<f32>(&mut Init::seed(1)).unwrap(); // four chunks and a rest
+            let (mut ema, mut rng, mut norm) = (Ema::new(0.9), Rng::seed(2), 0.0);
+            for _ in 0..3 {
+                model.weight.grad = Tensor::normal([259, 257], 0.0, 1.0, &mut rng).unwrap();
+                norm += clip_grad_norm(&mut model, 10.0).unwrap();
+                optimizer.step(&mut model).unwrap();
+                ema.update(&model).unwrap();
+            }
+            (model.weight.value.to_vec(), ema.state().unwrap(), norm)
+        })
+    };
+    for ((one, two), five) in optimizers().into_iter().zip(optimizers()).zip(optimizers()) {
+        let kind = one.kind();
+        let expected = run(1, one);
+        assert!(run(2, two) == expected && run(5, five) == expected, "{kind}");
     }
 }

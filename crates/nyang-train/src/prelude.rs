@@ -13,7 +13,11 @@ pub use nyang_nn::{
     Bce, CrossEntropy, Ctx, Distillation, Element, Init, Loss, Mode, Module, Mse, Padding, Param, Registry, Rng, Saved, Scheme, Shape,
     SigmoidFocal, SoftmaxFocal, Spec, StateDict, Targets, Tensor, state, summary, zoo,
 };
-pub use nyang_optim::{Adam, Optimizer, Schedule, Scheduler, Sgd, StepDecay};
+pub use nyang_optim::{
+    Adagrad, Adam, AdamW, Constant, Cosine, CosineWarmRestarts, Ema, ExponentialDecay, Group, LinearRamp, Lion, MultiStep, NAdam, OneCycle,
+    Optimizer, PolynomialDecay, RAdam, ReduceOnPlateau, RmsProp, Schedule, Scheduler, Sequence, Sgd, StepDecay, Unit, WarmUp,
+    clip_grad_norm, clip_grad_value, grad_norm,
+};
 
 pub use crate::metrics::{ConfusionMatrix, Probabilities, accuracy, f1_score, macro_f1};
 pub use crate::{Callback, Classifier, Error, Evaluation, ModelCard, Progress, Result, Run, Trainer, evaluate, load_model, save_model};

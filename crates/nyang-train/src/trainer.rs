@@ -126,7 +126,12 @@ impl Trainer {
     pub fn fit(mut self, train: &Loader, valid: &Loader, folder: impl AsRef<Path>) -> Result<Run> {
         let card = self.card(train, valid)?;
         let mut best = Best::new(self.prepare(folder.as_ref())?);
-        let mut schedule = self.schedule.take().map(|s| Scheduler::start(s, &mut self.optimizer)).transpose()?;
+        let steps = train.len() as u64;
+        let start = |mut schedule: Box<dyn Schedule>| {
+            schedule.bind(schedule.unit().count(self.epochs as u64, steps));
+            Scheduler::start(schedule, &mut self.optimizer)
+        };
+        let mut schedule = self.schedule.take().map(start).transpose()?;
         let plan = self.plan(train, valid);
         self.callbacks.iter_mut().try_for_each(|c| c.run_started(&plan))?;
 
