@@ -1,5 +1,6 @@
-//! The workspace's chores: `gradcheck`, `parity`, `docs` and `tidy`, each called as `cargo xtask NAME`.
+//! The workspace's chores: `bench`, `gradcheck`, `parity`, `docs` and `tidy`, each called as `cargo xtask NAME`.
 
+mod bench;
 mod docs;
 mod gradcheck;
 mod parity;
@@ -31,6 +32,16 @@ enum Task {
     },
     /// Compare every layer and loss with PyTorch, forward and backward, in f64 and f32
     Parity(parity::How),
+    /// Measure speed and memory, on its own or in turn with PyTorch
+    Bench(bench::How),
+    /// One side of a comparison, started by `bench`
+    #[command(hide = true)]
+    BenchWorker {
+        /// How many threads to work on
+        threads: usize,
+        /// The case's words
+        words: Vec<String>,
+    },
     /// Write docs/reference.md, the table of every layer, loss, optimizer and schedule
     Docs {
         /// Write nothing: fail if the file does not say what the pages say
@@ -45,6 +56,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Gradcheck { name, json } => gradcheck::run(name.as_deref().unwrap_or_default(), json),
         Task::Parity(how) => parity::run(&how),
+        Task::Bench(how) => bench::run(&how),
+        Task::BenchWorker { threads, words } => bench::worker::run(threads, &words),
         Task::Docs { check } => docs::run(check),
         Task::Tidy => tidy::run(),
     };

@@ -16,6 +16,7 @@ pub mod gemm;
 pub mod group_norm;
 pub mod layer_norm;
 pub mod max_pool2d;
+pub mod peak;
 pub mod simd;
 mod tile;
 mod window;
