@@ -56,7 +56,7 @@ fn fingerprints(dataset: &impl Dataset) -> Result<Vec<([u64; 2], Source)>> {
 }
 
 /// 128 bits of an image's size and values: that two different images share them does not happen by chance.
-fn fingerprint(image: &Image) -> [u64; 2] {
+pub(crate) fn fingerprint(image: &Image) -> [u64; 2] {
     [1, 2].map(|salt: usize| {
         let mut hasher = DefaultHasher::new();
         [salt, image.height, image.width, image.channels].into_iter().for_each(|n| hasher.write_usize(n));
@@ -79,7 +79,7 @@ mod tests {
         let images = [[1, 2], [3, 4], [1, 2], [2, 1], [3, 4], [1, 2], [7, 7], [7, 7]].concat();
         let set = Arc::new(InMemory::from_bytes([8, 1, 2, 1], images, vec![0; 8], ["a"]).unwrap());
         let part = |indices: &[usize]| Subset::trusted(set.clone(), indices.to_vec(), vec![0; indices.len()]);
-        let parts = Parts { train: part(&[0, 1, 6, 7]), valid: part(&[2, 3]), test: part(&[4, 5]) };
+        let parts = Parts { train: part(&[0, 1, 6, 7]), valid: part(&[2, 3]), test: part(&[4, 5]), plan: Default::default() };
         let found: Vec<String> = parts.duplicates().unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(
             found,

@@ -47,6 +47,22 @@ pub enum Error {
         /// What the system said.
         cause: std::io::Error,
     },
+    /// A file that cannot be written.
+    #[error("{}: cannot be written: {cause}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// A folder that is not to be written to.
+    #[error("{}: {why}", path.display())]
+    Output {
+        /// The folder.
+        path: PathBuf,
+        /// Why, and what to do instead.
+        why: String,
+    },
     /// A file that holds no image that can be used.
     #[error("{sample}: {fault}")]
     Unreadable {

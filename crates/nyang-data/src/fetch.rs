@@ -23,7 +23,7 @@ pub(crate) fn changed(sample: Sample, change: impl FnOnce(Sample) -> Result<Samp
 }
 
 /// What `work` gives; its error or panic gets the sample's name.
-fn guarded<R>(source: impl FnOnce() -> Source, work: impl FnOnce() -> Result<R>) -> Result<R> {
+pub(crate) fn guarded<R>(source: impl FnOnce() -> Source, work: impl FnOnce() -> Result<R>) -> Result<R> {
     // Unwind safe: after a panic nothing that `work` was changing is used again but the dataset, which is shared and whose
     // own locks say so if they are poisoned.
     match catch_unwind(AssertUnwindSafe(work)) {

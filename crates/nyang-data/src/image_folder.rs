@@ -135,7 +135,7 @@ impl Found {
 }
 
 /// What is in a folder and not hidden, in the order of the names.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let io = |cause| Error::File { path: folder.to_path_buf(), cause };
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(io)? {
@@ -148,11 +148,11 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn canonical(path: &Path) -> Result<PathBuf> {
+pub(crate) fn canonical(path: &Path) -> Result<PathBuf> {
     path.canonicalize().map_err(|cause| Error::File { path: path.to_path_buf(), cause })
 }
 
-fn is_image_name(path: &Path) -> bool {
+pub(crate) fn is_image_name(path: &Path) -> bool {
     let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
     EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))
 }

@@ -1,5 +1,6 @@
 //! Cross-validation: every sample is judged once by a model that has not seen it.
 
+use crate::loaders::Plan;
 use crate::split::{Favoured, Labelled};
 use crate::{Dataset, Error, Parts, Result};
 
@@ -69,6 +70,7 @@ impl KFold {
             train: labelled.subset(others(valid)),
             valid: labelled.subset(folds[valid].clone()),
             test: labelled.subset(Vec::new()),
+            plan: Plan::seeded(self.seed),
         };
         Ok((0..folds.len()).map(parts).collect())
     }

@@ -4,17 +4,17 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use nyang_tensor::{Rng, Shape};
+use nyang_tensor::{Rng, Shape, Targets};
 
 use crate::dataset::check_classes;
 use crate::fetch::{changed, read};
-use crate::{Batch, Dataset, Epoch, Error, Mix, Normalize, Result, Sample, Transform, Transforms};
+use crate::sampler::{Sampler, repeats};
+use crate::{Batch, Cache, Dataset, Epoch, Error, Mix, Normalize, Result, Sample, Transform, Transforms};
 
 /// The most worker threads a loader takes.
 const MOST_WORKERS: usize = 256;
 
 /// What random numbers are for, in their key beside seed and epoch.
-const SHUFFLE: u64 = u64::from_le_bytes(*b"shuffle\0");
 const TRANSFORM: u64 = u64::from_le_bytes(*b"augment\0");
 const MIX: u64 = u64::from_le_bytes(*b"mix\0\0\0\0\0");
 
@@ -59,13 +59,15 @@ pub struct Loader {
     dataset: Arc<dyn Dataset>,
     batch_size: usize,
     last: LastBatch,
-    shuffle: bool,
+    sampler: Sampler,
     seed: u64,
     transforms: Arc<Transforms>,
     normalize: Option<Normalize>,
     workers: usize,
     skip: bool,
     mix: Option<Mix>,
+    one_hot: bool,
+    cache: Option<Arc<Cache>>,
 }
 
 /// Setting it up.
@@ -76,13 +78,15 @@ impl Loader {
             dataset: Arc::new(dataset),
             batch_size: 32,
             last: LastBatch::Keep,
-            shuffle: false,
+            sampler: Sampler::Sequential,
             seed: 0,
             transforms: Arc::default(),
             normalize: None,
             workers: 0,
             skip: false,
             mix: None,
+            one_hot: false,
+            cache: None,
         }
     }
 
@@ -94,8 +98,36 @@ impl Loader {
 
     /// A new order each epoch, drawn from (seed, epoch). The seed is the transforms' too.
     pub fn shuffle(mut self, seed: u64) -> Self {
-        self.shuffle = true;
+        self.sampler = Sampler::Random;
         self.seed(seed)
+    }
+
+    /// As many samples of each class in every epoch, for data in which some classes are rare; an epoch is as long as before.
+    ///
+    /// A large class is seen in part, another part each epoch; a small one several times, each time with other random transforms. No
+    /// sample comes twice before all of its class have come.
+    pub fn balanced(mut self, seed: u64) -> Self {
+        self.sampler = Sampler::Balanced;
+        self.seed(seed)
+    }
+
+    /// Draws with replacement, each sample as likely as its weight says, as many draws as there are samples: PyTorch's
+    /// `WeightedRandomSampler`.
+    pub fn weighted(mut self, weights: impl Into<Vec<f64>>, seed: u64) -> Self {
+        self.sampler = Sampler::Weighted(weights.into().into());
+        self.seed(seed)
+    }
+
+    /// Keeps decoded images for the next epochs. Clones of this loader share it; the batches are the same as without.
+    pub fn cache(mut self, cache: Cache) -> Self {
+        self.cache = Some(Arc::new(cache));
+        self
+    }
+
+    /// Targets as rows with a one at the class, instead of class indices.
+    pub fn one_hot(mut self) -> Self {
+        self.one_hot = true;
+        self
     }
 
     /// The seed of the shuffle and of the transforms, 0 unless it is given.
@@ -168,6 +200,7 @@ impl Loader {
         if self.is_empty() {
             return bad("batch_size", self.batch_size, "LastBatch::Drop would drop every sample; take a smaller batch or LastBatch::Keep");
         }
+        self.sampler.check(self.dataset.len())?;
         self.transforms.check()?;
         self.mix.map_or(Ok(()), |mix| mix.check())?;
         check_classes(self.dataset.classes())
@@ -184,19 +217,14 @@ impl Loader {
         Epoch::start(self, epoch, batch)
     }
 
-    /// The order of the dataset's samples in this epoch.
+    /// The dataset's samples in the order of this epoch.
     ///
     /// # Errors
-    /// [`Error::Tensor`] if there is no memory for that many indices.
+    /// [`Error::Tensor`] if there is no memory for that many indices; [`Error::Argument`] for wrong weights; whatever reading a label
+    /// gives, if the classes are to be balanced.
     pub fn order(&self, epoch: u64) -> Result<Vec<usize>> {
-        let (n, mut order) = (self.dataset.len(), Vec::new());
-        let bytes = n.saturating_mul(size_of::<usize>());
-        order.try_reserve_exact(n).map_err(|_| nyang_tensor::Error::Memory { bytes })?;
-        order.extend(0..n);
-        if self.shuffle {
-            Rng::keyed([self.seed, SHUFFLE, epoch, 0]).shuffle(&mut order);
-        }
-        Ok(order)
+        self.sampler.check(self.dataset.len())?;
+        self.sampler.order(&*self.dataset, self.seed, epoch)
     }
 
     /// The number of batches in an epoch.
@@ -228,7 +256,16 @@ impl Loader {
         if self.dataset.is_empty() {
             return Err(Error::Empty { op: "Loader" });
         }
-        changed(read(self.dataset(), 0)?, |sample| self.transformed(0, 0, sample))?.image.shape()
+        self.view(0, 0)?.image.shape()
+    }
+
+    /// The sample at `index` as this epoch sees it, before it is standardised.
+    ///
+    /// # Errors
+    /// [`Error::Index`], and whatever reading and transforming it gives, with its name.
+    pub fn view(&self, epoch: u64, index: usize) -> Result<Sample> {
+        let (sample, done) = self.read(index)?;
+        changed(sample, |sample| self.transformed(epoch, index, 0, (sample, done)))
     }
 
     /// The names of the classes.
@@ -251,13 +288,49 @@ impl Loader {
         &self.transforms
     }
 
-    /// The sample at `index` of the dataset, as this epoch sees it.
-    pub(crate) fn transformed(&self, epoch: u64, index: usize, sample: Sample) -> Result<Sample> {
-        if self.transforms.is_empty() {
-            return Ok(sample);
+    /// The transforms at the beginning that are always the same.
+    fn fixed(&self) -> Transforms {
+        self.transforms.steps.iter().take_while(|step| step.is_fixed()).cloned().collect()
+    }
+
+    /// The sample at `index` as it is read, and how many transforms have been applied to it.
+    pub(crate) fn read(&self, index: usize) -> Result<(Sample, usize)> {
+        if let Some(cache) = &self.cache {
+            let fixed = self.fixed();
+            if cache.holds(&fixed)
+                && let Some((image, label)) = cache.get(index)?
+            {
+                return Ok((Sample { image, label, source: self.dataset.source(index) }, fixed.steps.len()));
+            }
         }
-        let mut rng = Rng::keyed([self.seed, TRANSFORM, epoch, index as u64]);
-        Ok(Sample { image: self.transforms.apply(sample.image, &mut rng)?, ..sample })
+        Ok((read(self.dataset(), index)?, 0))
+    }
+
+    /// A sample that [`Loader::read`] gave, after the transforms that are always the same.
+    fn prepared(&self, index: usize, (sample, done): (Sample, usize)) -> Result<(Sample, usize)> {
+        let Some(cache) = self.cache.as_ref().filter(|_| done == 0) else { return Ok((sample, done)) };
+        let fixed = self.fixed();
+        let image = fixed.apply(sample.image, &mut Rng::seed(0))?; // draws nothing
+        if cache.holds(&fixed) {
+            cache.keep(index, &image, sample.label)?;
+        }
+        Ok((Sample { image, ..sample }, fixed.steps.len()))
+    }
+
+    /// A sample that [`Loader::read`] gave, as this epoch sees it; it has come `repeat` times before in this epoch.
+    pub(crate) fn transformed(&self, epoch: u64, index: usize, repeat: u32, read: (Sample, usize)) -> Result<Sample> {
+        let (mut sample, done) = self.prepared(index, read)?;
+        let rest = self.transforms.steps.get(done..).unwrap_or_default();
+        if !rest.is_empty() {
+            let mut rng = Rng::keyed([self.seed, TRANSFORM.wrapping_add(u64::from(repeat)), epoch, index as u64]);
+            sample.image = rest.iter().try_fold(sample.image, |image, step| step.apply(image, &mut rng))?;
+        }
+        Ok(sample)
+    }
+
+    /// How often each sample of an order has come before, if one can come twice.
+    pub(crate) fn repeats(&self, order: &[usize]) -> Result<Vec<u32>> {
+        if self.sampler.repeats() { repeats(order, self.dataset.len()) } else { Ok(Vec::new()) }
     }
 
     /// The batch at this position of the epoch, mixed if that was asked for.
@@ -265,6 +338,10 @@ impl Loader {
         let mut rng = Rng::keyed([self.seed, MIX, epoch, position as u64]);
         match self.mix {
             Some(mix) => mix.apply(batch, self.classes().len(), &mut rng),
+            None if self.one_hot => {
+                let targets = Targets::Soft(Targets::one_hot(&batch.targets.classes()?, self.classes().len())?);
+                Ok(Batch { targets, ..batch })
+            }
             None => Ok(batch),
         }
     }
@@ -291,11 +368,12 @@ impl fmt::Debug for Loader {
             .field("samples", &self.dataset.len())
             .field("batch_size", &self.batch_size)
             .field("last", &self.last)
-            .field("shuffle", &self.shuffle)
+            .field("sampler", &self.sampler)
             .field("seed", &self.seed)
             .field("transforms", &self.transforms)
             .field("normalize", &self.normalize)
             .field("mix", &self.mix)
+            .field("one_hot", &self.one_hot)
             .field("workers", &self.workers)
             .field("skip_unreadable", &self.skip)
             .finish_non_exhaustive()

@@ -62,13 +62,20 @@ impl Normalize {
     /// [`Error::Empty`] for no samples, [`Error::Sample`] for an image with another number of channels than the first,
     /// [`Error::NonFinite`], and whatever reading a sample gives.
     pub fn fit(dataset: &(impl Dataset + ?Sized)) -> Result<Self> {
+        Normalize::fit_readable(dataset, false)
+    }
+
+    /// As [`Normalize::fit`], without the samples that cannot be read if they are to be skipped.
+    pub(crate) fn fit_readable(dataset: &(impl Dataset + ?Sized), skip: bool) -> Result<Self> {
         const IMAGES: usize = 64; // a piece: the pieces, and so the bits, do not depend on the threads
-        if dataset.is_empty() {
-            return Err(Error::Empty { op: "Normalize::fit" });
-        }
-        let channels = read(dataset, 0)?.image.channels();
-        let piece =
-            |range: Range<usize>| range.map(|i| Moments::of_sample(dataset, i, channels)).try_fold(vec![Moments::NONE; channels], merged);
+        let skipped = |error: &Error| skip && error.is_unreadable();
+        let mut first = (0..dataset.len()).map(|index| read(dataset, index)).filter(|first| !first.as_ref().is_err_and(skipped));
+        let channels = first.next().ok_or(Error::Empty { op: "Normalize::fit" })??.image.channels();
+        let one = |index| match Moments::of_sample(dataset, index, channels) {
+            Err(error) if skipped(&error) => Ok(vec![Moments::NONE; channels]),
+            other => other,
+        };
+        let piece = |range: Range<usize>| range.map(one).try_fold(vec![Moments::NONE; channels], merged);
         let moments = map_ranges(dataset.len(), IMAGES, piece).into_iter().try_fold(vec![Moments::NONE; channels], merged)?;
         let std = |m: &Moments| if m.squares > 0.0 { (m.squares / m.n).sqrt() as f32 } else { 1.0 };
         // a deviation too small for f32 is rounding, not signal
@@ -133,8 +140,11 @@ impl Moments {
         Moments { n, mean, squares: values.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum() }
     }
 
-    /// Of both together (Chan, Golub & LeVeque 1983); at most one may be [`Moments::NONE`].
+    /// Of both together (Chan, Golub & LeVeque 1983).
     fn and(self, other: Self) -> Self {
+        if other.n == 0.0 {
+            return self;
+        }
         let (n, d) = (self.n + other.n, other.mean - self.mean);
         let mean = self.mean + d * (other.n / n);
         Moments { n, mean, squares: self.squares + other.squares + d * d * (self.n * (other.n / n)) }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::loaders::Plan;
 use crate::{Dataset, Subset};
 
 /// Which part of the data: to learn from, to choose by, to judge by.
@@ -42,11 +43,12 @@ pub struct Parts<D> {
     pub valid: Subset<D>,
     /// What is looked at once, at the end.
     pub test: Subset<D>,
+    pub(crate) plan: Plan,
 }
 
 impl<D> Clone for Parts<D> {
     fn clone(&self) -> Self {
-        Parts { train: self.train.clone(), valid: self.valid.clone(), test: self.test.clone() }
+        Parts { train: self.train.clone(), valid: self.valid.clone(), test: self.test.clone(), plan: self.plan.clone() }
     }
 }
 
@@ -91,6 +93,18 @@ impl Report {
     /// The number of samples in train, valid and test.
     pub fn totals(&self) -> [usize; 3] {
         self.counts.iter().fold([0; 3], |sum, row| std::array::from_fn(|p| sum[p] + row[p]))
+    }
+
+    /// What each class counts in a loss so that all classes weigh the same in training, and the samples 1 on average: scikit-learn's
+    /// `compute_class_weight("balanced", …)`.
+    ///
+    /// ```text
+    /// w[c] = n / (C · n[c])     of the training part, for the C classes that have samples in it; 0 for the others
+    /// ```
+    pub fn class_weights(&self) -> Vec<f64> {
+        let present = self.counts.iter().filter(|row| row[0] > 0).count() as f64;
+        let all = self.totals()[0] as f64;
+        self.counts.iter().map(|&[train, ..]| if train > 0 { all / (present * train as f64) } else { 0.0 }).collect()
     }
 }
 

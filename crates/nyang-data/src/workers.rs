@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-use crate::fetch::{changed, read};
+use crate::fetch::changed;
 use crate::{Batch, Error, Loader, Result, Skipped};
 
 /// How many finished batches a worker may have waiting.
@@ -29,9 +29,10 @@ pub struct Epoch {
 
 impl Epoch {
     pub(crate) fn start(loader: &Loader, epoch: u64, first: usize) -> Self {
-        let ready = loader.check().and_then(|()| loader.order(epoch));
-        let (order, mut failed) = ready.map_or_else(|error| (Vec::new(), Some(error)), |order| (order, None));
-        let work = Arc::new(Work { loader: loader.clone(), epoch, order, stopped: AtomicBool::new(false) });
+        let order = loader.check().and_then(|()| loader.order(epoch));
+        let ready = order.and_then(|order| Ok((loader.repeats(&order)?, order)));
+        let ((repeats, order), mut failed) = ready.map_or_else(|error| (Default::default(), Some(error)), |ready| (ready, None));
+        let work = Arc::new(Work { loader: loader.clone(), epoch, order, repeats, stopped: AtomicBool::new(false) });
         let end = if failed.is_some() { first } else { loader.len().max(first) };
         let workers = loader.worker_count().min(end - first);
         let mut crew = None;
@@ -85,21 +86,27 @@ struct Work {
     loader: Loader,
     epoch: u64,
     order: Vec<usize>,
+    repeats: Vec<u32>, // of each place in the order; none where no sample comes twice
     stopped: AtomicBool,
 }
 
 impl Work {
     /// The batch at this position of the epoch.
     fn batch(&self, batch: usize) -> Result<Batch> {
-        let indices = self.order.get(self.loader.range(batch)).unwrap_or_default();
+        let range = self.loader.range(batch);
+        let (start, indices) = (range.start, self.order.get(range).unwrap_or_default());
         let mut samples = Vec::with_capacity(indices.len());
         let mut skipped = Vec::new();
-        for &index in indices {
+        for (place, &index) in indices.iter().enumerate() {
             if self.stopped.load(Ordering::Relaxed) {
                 return Err(Error::Lost { batch }); // nobody will see it
             }
-            match read(self.loader.dataset(), index) {
-                Ok(sample) => samples.push((index, changed(sample, |sample| self.loader.transformed(self.epoch, index, sample))?)),
+            let repeat = self.repeats.get(start + place).copied().unwrap_or(0);
+            match self.loader.read(index) {
+                Ok((sample, done)) => {
+                    let change = |sample| self.loader.transformed(self.epoch, index, repeat, (sample, done));
+                    samples.push((index, changed(sample, change)?));
+                }
                 Err(error) if self.loader.skips() && error.is_unreadable() => skipped.push(Skipped { index, why: error.to_string() }),
                 Err(error) => return Err(error),
             }

@@ -2,8 +2,9 @@
 
 pub use nyang_data::transform::*;
 pub use nyang_data::{
-    Batch, Channels, Cifar10, Cifar100, CsvManifest, CutMix, Dataset, Decode, Digits, Idx, Image, ImageFolder, InMemory, KFold, LastBatch,
-    Loader, Mix, MixUp, Normalize, Sample, Source, Split, Subset, transforms,
+    Batch, Cache, Channels, Cifar10, Cifar100, CsvManifest, CutMix, Dataset, Decode, Digits, Idx, Image, ImageFolder, InMemory, KFold,
+    LastBatch, Loader, Loaders, Mix, MixUp, Normalize, Oversample, Part, Parts, Sample, Source, Split, Subset, augmentation_preview,
+    images_grid, transforms,
 };
 /// What the methods of a [`Module`] return.
 pub use nyang_nn::Result as ModelResult;

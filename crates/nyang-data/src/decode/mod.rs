@@ -89,6 +89,11 @@ impl Decode {
     /// [`Error::File`] if it cannot be read, [`Error::Unreadable`] with what is wrong with its content.
     pub fn file(&self, path: impl AsRef<Path>) -> Result<Image> {
         let path = path.as_ref();
+        self.bytes(&self.read(path)?).map_err(|fault| Error::Unreadable { sample: Source::file(path), fault })
+    }
+
+    /// The bytes of a file that may be an image by its size.
+    pub(crate) fn read(&self, path: &Path) -> Result<Vec<u8>> {
         let unreadable = |fault| Error::Unreadable { sample: Source::file(path), fault };
         let io = |cause| Error::File { path: path.to_path_buf(), cause };
         let about = fs::metadata(path).map_err(io)?;
@@ -98,7 +103,7 @@ impl Decode {
         if about.len() > self.max_bytes() {
             return Err(unreadable(ImageFault::LargeFile { bytes: about.len(), most: self.max_bytes() }));
         }
-        self.bytes(&fs::read(path).map_err(io)?).map_err(unreadable)
+        fs::read(path).map_err(io)
     }
 
     /// The image in these bytes of a file.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use nyang_tensor::Rng;
 
 use crate::dataset::check_classes;
+use crate::loaders::Plan;
 use crate::subset::checked_label;
 use crate::{Dataset, Error, Part, Parts, Result, Subset};
 
@@ -100,7 +101,7 @@ impl Split {
         };
         let mut parts = members.into_iter().map(|members| labelled.subset(members));
         let mut next = || parts.next().unwrap_or_else(|| labelled.subset(Vec::new())); // there are three
-        let parts = Parts { train: next(), valid: next(), test: next() };
+        let parts = Parts { train: next(), valid: next(), test: next(), plan: Plan::seeded(self.seed) };
         for (part, ratio) in Part::ALL.into_iter().zip(ratios) {
             if parts.part(part).is_empty() && ratio > 0.0 {
                 let classes = by_label(&labelled.labels, labelled.classes).iter().filter(|class| !class.is_empty()).count();

@@ -43,6 +43,7 @@ pub use noise::{GaussNoise, JpegCompression};
 pub use pad::Pad;
 pub use perspective::Perspective;
 pub use policy::{AugMix, RandAugment, TrivialAugmentWide};
+pub(crate) use resize::resized;
 pub use resize::{Interpolation, Resize};
 pub use resized_crop::RandomResizedCrop;
 pub use to_float::ToFloat;
@@ -117,6 +118,13 @@ macro_rules! steps {
             }
         }
     };
+}
+
+impl Step {
+    /// Whether it does the same each time and draws no random number: then its result can be kept.
+    pub(crate) fn is_fixed(&self) -> bool {
+        matches!(self, Step::Resize(_) | Step::CenterCrop(_) | Step::Pad(_))
+    }
 }
 
 steps![
