@@ -1,22 +1,19 @@
 //! The loader: from a dataset to batches, in an order that depends on (seed, epoch) only.
 
+mod view;
+
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use nyang_tensor::{Rng, Shape, Targets};
+use nyang_tensor::Shape;
 
 use crate::dataset::check_classes;
-use crate::fetch::{changed, read};
-use crate::sampler::{Sampler, repeats};
-use crate::{Batch, Cache, Dataset, Epoch, Error, Mix, Normalize, Result, Sample, Transform, Transforms};
+use crate::sampler::Sampler;
+use crate::{Cache, Dataset, Epoch, Error, Mix, Normalize, Result, Transform, Transforms};
 
 /// The most worker threads a loader takes.
 const MOST_WORKERS: usize = 256;
-
-/// What random numbers are for, in their key beside seed and epoch.
-const TRANSFORM: u64 = u64::from_le_bytes(*b"augment\0");
-const MIX: u64 = u64::from_le_bytes(*b"mix\0\0\0\0\0");
 
 /// What happens to the samples left over when the batch size does not divide their number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -259,15 +256,6 @@ impl Loader {
         self.view(0, 0)?.image.shape()
     }
 
-    /// The sample at `index` as this epoch sees it, before it is standardised.
-    ///
-    /// # Errors
-    /// [`Error::Index`], and whatever reading and transforming it gives, with its name.
-    pub fn view(&self, epoch: u64, index: usize) -> Result<Sample> {
-        let (sample, done) = self.read(index)?;
-        changed(sample, |sample| self.transformed(epoch, index, 0, (sample, done)))
-    }
-
     /// The names of the classes.
     pub fn classes(&self) -> &[String] {
         self.dataset.classes()
@@ -286,64 +274,6 @@ impl Loader {
     /// What happens to each image before it is standardised.
     pub fn transforms(&self) -> &Transforms {
         &self.transforms
-    }
-
-    /// The transforms at the beginning that are always the same.
-    fn fixed(&self) -> Transforms {
-        self.transforms.steps.iter().take_while(|step| step.is_fixed()).cloned().collect()
-    }
-
-    /// The sample at `index` as it is read, and how many transforms have been applied to it.
-    pub(crate) fn read(&self, index: usize) -> Result<(Sample, usize)> {
-        if let Some(cache) = &self.cache {
-            let fixed = self.fixed();
-            if cache.holds(&fixed)
-                && let Some((image, label)) = cache.get(index)?
-            {
-                return Ok((Sample { image, label, source: self.dataset.source(index) }, fixed.steps.len()));
-            }
-        }
-        Ok((read(self.dataset(), index)?, 0))
-    }
-
-    /// A sample that [`Loader::read`] gave, after the transforms that are always the same.
-    fn prepared(&self, index: usize, (sample, done): (Sample, usize)) -> Result<(Sample, usize)> {
-        let Some(cache) = self.cache.as_ref().filter(|_| done == 0) else { return Ok((sample, done)) };
-        let fixed = self.fixed();
-        let image = fixed.apply(sample.image, &mut Rng::seed(0))?; // draws nothing
-        if cache.holds(&fixed) {
-            cache.keep(index, &image, sample.label)?;
-        }
-        Ok((Sample { image, ..sample }, fixed.steps.len()))
-    }
-
-    /// A sample that [`Loader::read`] gave, as this epoch sees it; it has come `repeat` times before in this epoch.
-    pub(crate) fn transformed(&self, epoch: u64, index: usize, repeat: u32, read: (Sample, usize)) -> Result<Sample> {
-        let (mut sample, done) = self.prepared(index, read)?;
-        let rest = self.transforms.steps.get(done..).unwrap_or_default();
-        if !rest.is_empty() {
-            let mut rng = Rng::keyed([self.seed, TRANSFORM.wrapping_add(u64::from(repeat)), epoch, index as u64]);
-            sample.image = rest.iter().try_fold(sample.image, |image, step| step.apply(image, &mut rng))?;
-        }
-        Ok(sample)
-    }
-
-    /// How often each sample of an order has come before, if one can come twice.
-    pub(crate) fn repeats(&self, order: &[usize]) -> Result<Vec<u32>> {
-        if self.sampler.repeats() { repeats(order, self.dataset.len()) } else { Ok(Vec::new()) }
-    }
-
-    /// The batch at this position of the epoch, mixed if that was asked for.
-    pub(crate) fn mixed(&self, epoch: u64, position: usize, batch: Batch) -> Result<Batch> {
-        let mut rng = Rng::keyed([self.seed, MIX, epoch, position as u64]);
-        match self.mix {
-            Some(mix) => mix.apply(batch, self.classes().len(), &mut rng),
-            None if self.one_hot => {
-                let targets = Targets::Soft(Targets::one_hot(&batch.targets.classes()?, self.classes().len())?);
-                Ok(Batch { targets, ..batch })
-            }
-            None => Ok(batch),
-        }
     }
 
     pub(crate) fn skips(&self) -> bool {
@@ -383,8 +313,8 @@ impl fmt::Debug for Loader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Custom, Image, InMemory, RandomCrop, transforms};
-    use nyang_tensor::Tensor;
+    use crate::{Batch, Custom, Image, InMemory, RandomCrop, Sample, transforms};
+    use nyang_tensor::{Rng, Tensor};
 
     fn numbered(n: usize) -> InMemory {
         let images = Tensor::from_fn([n, 1, 3, 3], |i| i as f32).unwrap();
