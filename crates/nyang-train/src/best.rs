@@ -1,6 +1,6 @@
 //! The best model of a run: kept in memory, saved to its file, and the clock of early stopping.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nyang_nn::{Module, StateDict};
 
@@ -19,6 +19,11 @@ pub(crate) struct Best {
 impl Best {
     pub fn new(path: PathBuf) -> Self {
         Best { path, epoch: 0, loss: f64::INFINITY, state: StateDict::default() }
+    }
+
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether a validation loss is lower than every one before. NaN never is.

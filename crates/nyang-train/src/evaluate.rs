@@ -1,17 +1,20 @@
 //! A model measured on a loader: every batch once, in evaluation, everything counted over the whole.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use nyang_data::Loader;
-use nyang_nn::{Ctx, Loss, Module};
+use nyang_data::{Loader, Source};
+use nyang_nn::{Ctx, Loss, Module, Tensor};
+use nyang_tensor::reduce::log_sum_exp;
 
 use crate::metrics::{ConfusionMatrix, Scores};
-use crate::{BatchReport, Callback, Phase, Result};
+use crate::{BatchReport, Callback, Control, Phase, Position, Result};
 
 /// What a model does on a set of samples.
 ///
 /// Displayed, it is scikit-learn's report, the confusion matrix, and a line with accuracy and macro F1.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Evaluation {
     /// The mean loss over the samples.
     pub loss: f64,
@@ -19,6 +22,12 @@ pub struct Evaluation {
     pub confusion: ConfusionMatrix,
     /// The class predicted for each sample, in the loader's order.
     pub predictions: Vec<usize>,
+    /// The class that each sample is of, in the same order. (Of soft targets, the most probable.)
+    pub targets: Vec<usize>,
+    /// The probability of each class for each sample, `[N, C]`, in the same order: the softmax of the logits.
+    pub probabilities: Tensor<f32>,
+    /// Where each sample comes from, in the same order.
+    pub sources: Vec<Source>,
     /// Each sample's index in the loader's dataset, in the same order.
     pub indices: Vec<usize>,
 }
@@ -32,6 +41,15 @@ impl Evaluation {
     /// The mean of the classes' F1.
     pub fn macro_f1(&self) -> f64 {
         self.confusion.macro_average().map_or(f64::NAN, |scores: Scores| scores.f1)
+    }
+
+    /// The measures beyond loss, accuracy and macro F1, by the names that they have in an epoch's report.
+    pub(crate) fn further_metrics(&self) -> BTreeMap<String, f64> {
+        let mut metrics = BTreeMap::new();
+        let mut put = |name: &str, value: Result<f64>| drop(value.map(|v| metrics.insert(format!("valid_{name}"), v)));
+        put("balanced_accuracy", self.confusion.balanced_accuracy());
+        put("weighted_f1", self.confusion.weighted_average().map(|scores| scores.f1));
+        metrics
     }
 }
 
@@ -59,28 +77,62 @@ impl fmt::Display for Evaluation {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn evaluate(model: &dyn Module<f32>, loss: &dyn Loss<f32>, loader: &Loader, watch: &mut [Box<dyn Callback>]) -> Result<Evaluation> {
-    evaluate_epoch(model, loss, loader, 1, watch)
+    evaluate_epoch(model, loss, loader, Position { epoch: 1, ..Position::default() }, watch, &mut Control::default())
 }
 
+/// As [`evaluate`], at this moment of a run.
 pub(crate) fn evaluate_epoch(
     model: &dyn Module<f32>,
     loss: &dyn Loss<f32>,
     loader: &Loader,
-    epoch: usize,
+    at: Position,
     watch: &mut [Box<dyn Callback>],
+    control: &mut Control,
 ) -> Result<Evaluation> {
-    let mut tally = Tally::new(loader, Phase::Valid, epoch)?;
-    let (mut predictions, mut indices) = (Vec::new(), Vec::new());
+    let mut tally = Tally::new(loader, Phase::Valid, at.epoch)?;
+    let (mut predictions, mut targets, mut probabilities) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut sources, mut indices) = (Vec::new(), Vec::new());
     for batch in loader.epoch(0) {
         let batch = batch?;
         let logits = model.infer(batch.images, &mut Ctx::eval())?;
         let sum = loss.value_grad(&logits, &batch.targets)?;
-        let predicted = logits.argmax(1)?;
-        tally.add(sum.sum, sum.weight, &predicted, &batch.targets.classes()?, watch)?;
-        predictions.extend(predicted);
+        let counted = Counted {
+            sum: sum.sum,
+            weight: sum.weight,
+            predicted: logits.argmax(1)?,
+            targets: batch.targets.classes()?,
+            samples: batch.indices.len(),
+        };
+        predictions.extend_from_slice(&counted.predicted);
+        targets.extend_from_slice(&counted.targets);
+        probabilities.extend(softmax_rows(&logits, 1.0));
+        sources.extend(batch.sources);
         indices.extend(batch.indices);
+        tally.add(counted, 0.0, at.step, None, watch, control)?;
     }
-    Ok(Evaluation { loss: tally.loss(), confusion: tally.confusion, predictions, indices })
+    let probabilities = Tensor::from_vec([predictions.len(), loader.classes().len()], probabilities)?;
+    Ok(Evaluation { loss: tally.loss(), confusion: tally.confusion, predictions, targets, probabilities, sources, indices })
+}
+
+/// The softmax of each row of logits over a temperature, row after row.
+pub(crate) fn softmax_rows(logits: &Tensor<f32>, temperature: f32) -> Vec<f32> {
+    let classes = logits.dims().last().copied().unwrap_or(1).max(1);
+    let mut values = logits.to_vec();
+    for row in values.chunks_exact_mut(classes) {
+        row.iter_mut().for_each(|z| *z /= temperature);
+        let norm = log_sum_exp(row);
+        row.iter_mut().for_each(|z| *z = (*z - norm).exp());
+    }
+    values
+}
+
+/// What is counted of one batch.
+pub(crate) struct Counted {
+    pub sum: f64,
+    pub weight: f64,
+    pub predicted: Vec<usize>,
+    pub targets: Vec<usize>,
+    pub samples: usize,
 }
 
 /// Loss and hits over the batches of one phase of one epoch.
@@ -101,20 +153,33 @@ impl Tally {
     }
 
     /// Counts a batch and tells the callbacks.
-    pub fn add(&mut self, sum: f64, weight: f64, predicted: &[usize], targets: &[usize], watch: &mut [Box<dyn Callback>]) -> Result<()> {
-        self.sum += sum;
-        self.weight += weight;
-        self.confusion.add(predicted, targets)?;
+    pub fn add(
+        &mut self,
+        batch: Counted,
+        lr: f64,
+        step: u64,
+        grad_norm: Option<f64>,
+        watch: &mut [Box<dyn Callback>],
+        control: &mut Control,
+    ) -> Result<()> {
+        self.sum += batch.sum;
+        self.weight += batch.weight;
+        self.confusion.add(&batch.predicted, &batch.targets)?;
         self.done += 1;
         let report = BatchReport {
             phase: self.phase,
             epoch: self.epoch,
             done: self.done,
             of: self.of,
+            step,
+            samples: batch.samples,
+            lr,
+            batch_loss: batch.sum / batch.weight,
             loss: self.loss(),
             accuracy: self.confusion.accuracy()?,
+            grad_norm,
         };
-        watch.iter_mut().try_for_each(|c| c.batch_ended(&report))
+        watch.iter_mut().try_for_each(|c| c.batch_ended(&report, control))
     }
 
     /// The mean loss over all samples so far: batches count by their size.

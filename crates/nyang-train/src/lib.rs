@@ -18,7 +18,7 @@ pub mod prelude;
 mod progress;
 mod trainer;
 
-pub use callback::{BatchReport, Callback, EpochReport, Phase, Plan};
+pub use callback::{BatchReport, Callback, Control, EpochEnd, EpochReport, Outcome, Phase, Plan, Position, RunEnd};
 pub use classifier::{Classifier, Prediction};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate};

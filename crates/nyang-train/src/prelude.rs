@@ -21,4 +21,7 @@ pub use nyang_optim::{
 };
 
 pub use crate::metrics::{ConfusionMatrix, Probabilities, accuracy, f1_score, macro_f1};
-pub use crate::{Callback, Classifier, Error, Evaluation, ModelCard, Progress, Result, Run, Trainer, evaluate, load_model, save_model};
+pub use crate::{
+    BatchReport, Callback, Classifier, Control, EpochEnd, Error, Evaluation, ModelCard, Plan, Progress, Result, Run, RunEnd, Trainer,
+    evaluate, load_model, save_model,
+};

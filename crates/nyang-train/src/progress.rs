@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write, stderr};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-use crate::{BatchReport, Callback, EpochReport, Phase, Plan, Result};
+use crate::{BatchReport, Callback, Control, EpochEnd, Phase, Plan, Result};
 
 /// Shows a run on standard error: in a terminal a bar for each phase, as tqdm does; and one line an epoch everywhere.
 ///
@@ -34,12 +34,12 @@ fn style() -> ProgressStyle {
 }
 
 impl Callback for Progress {
-    fn run_started(&mut self, plan: &Plan) -> Result<()> {
+    fn run_started(&mut self, plan: &Plan<'_>, _: &mut Control) -> Result<()> {
         self.epochs = plan.epochs;
         Ok(())
     }
 
-    fn batch_ended(&mut self, report: &BatchReport) -> Result<()> {
+    fn batch_ended(&mut self, report: &BatchReport, _: &mut Control) -> Result<()> {
         if !stderr().is_terminal() {
             return Ok(());
         }
@@ -59,7 +59,8 @@ impl Callback for Progress {
         Ok(())
     }
 
-    fn epoch_ended(&mut self, r: &EpochReport) -> Result<()> {
+    fn epoch_ended(&mut self, end: &EpochEnd<'_>, _: &mut Control) -> Result<()> {
+        let r = end.report;
         let mark = if r.improved { "  *" } else { "" };
         let width = self.epochs.to_string().len();
         // a closed standard error is no reason to stop training
