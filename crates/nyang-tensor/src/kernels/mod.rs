@@ -75,3 +75,31 @@ fn for_each_chunk_with<T: Element>(
         },
     )
 }
+
+/// Calls `f(scratch, task)` for tasks `0 … count − 1`, in parallel if asked to; `scratch` is stale memory for `scratch` values that `f` may
+/// use as it likes.
+fn for_each_task(count: usize, scratch: usize, parallel: bool, f: impl Fn(&mut [f32], usize) + Send + Sync) -> Result<()> {
+    if !parallel || count <= 1 {
+        let mut scratch = Buffer::stale(scratch)?;
+        (0..count).for_each(|task| f(&mut scratch, task));
+        return Ok(());
+    }
+    // as in `for_each_chunk_with`
+    let threads = rayon::current_num_threads().min(count);
+    drop((0..threads).map(|_| Buffer::<f32>::stale(scratch)).collect::<Result<Vec<_>>>()?);
+    (0..count).into_par_iter().try_for_each_init(
+        || Buffer::stale(scratch),
+        |scratch, task| match scratch {
+            Ok(scratch) => {
+                f(scratch, task);
+                Ok(())
+            }
+            Err(error) => Err(error.clone()),
+        },
+    )
+}
+
+/// Calls `f` for each part, in parallel if asked to.
+fn for_each_part<P: Send>(parts: Vec<P>, parallel: bool, f: impl Fn(P) + Send + Sync) {
+    if parallel { parts.into_par_iter().for_each(f) } else { parts.into_iter().for_each(f) }
+}

@@ -11,18 +11,26 @@
 //! ```text
 //! y = A·Wᵀ        dA = dy·W, added back to where the patches came from, is dx        dW += dyᵀ·A
 //! ```
+//!
+//! That is the portable way, and the one of `f64`. With vectors of `f32` no patches are made: see `direct` and `depthwise_vector`.
 
 mod depthwise;
+mod depthwise_vector;
+mod direct;
+mod direct_weight;
+mod pass;
 mod patches;
 mod plain;
 
 pub use plain::{conv2d_grad_input_plain, conv2d_grad_weight_plain, conv2d_plain};
 
 use super::gemm::{Into, Matrix, gemm};
-use super::{Window, for_each_chunk_with, image_dims, require_shape, values};
+use super::simd::Simd;
+use super::{Kernels, Window, for_each_chunk_with, image_dims, require_shape, values};
 use crate::buffer::Buffer;
 use crate::parallel::for_each_chunk;
 use crate::{Element, Error, Result, Shape, Tensor};
+use pass::Direction;
 use patches::{Block, Plan, TILE};
 
 /// Pieces that a sum over the batch's pixels is cut into: as many tasks, and as many partial sums, whatever the number of threads.
@@ -77,6 +85,17 @@ pub fn conv2d_out_shape(x: &Shape, weight: &Shape, g: &Conv2dGeometry) -> Result
 /// # Errors
 /// Those of [`conv2d_out_shape`]; [`Error::Shape`] for a bias that is not `[O]`.
 pub fn conv2d<T: Element>(x: &Tensor<T>, weight: &Tensor<T>, bias: Option<&Tensor<T>>, g: &Conv2dGeometry) -> Result<Tensor<T>> {
+    conv2d_with(Kernels::default(), x, weight, bias, g)
+}
+
+/// [`conv2d`] by these kernels.
+fn conv2d_with<T: Element>(
+    kernels: Kernels,
+    x: &Tensor<T>,
+    weight: &Tensor<T>,
+    bias: Option<&Tensor<T>>,
+    g: &Conv2dGeometry,
+) -> Result<Tensor<T>> {
     let plan = Plan::new(x.shape(), weight.shape(), g)?;
     let [_, o, ..] = plan.output;
     if let Some(odd) = bias.filter(|b| b.dims() != [o]) {
@@ -87,6 +106,9 @@ pub fn conv2d<T: Element>(x: &Tensor<T>, weight: &Tensor<T>, bias: Option<&Tenso
     let x = x.channels_last()?;
     let x = values(&x);
     let mut y = Tensor::stale_channels_last(plan.output)?;
+    if let Some(done) = by_vectors(kernels, &plan, Direction::Forward, [x, values(&weight.contiguous()?)], bias, y.memory_mut()?) {
+        return done.map(|()| y);
+    }
     if plan.is_depthwise() {
         depthwise::forward(&plan, x, weight, bias, y.memory_mut()?)?;
         return Ok(y);
@@ -104,6 +126,32 @@ pub fn conv2d<T: Element>(x: &Tensor<T>, weight: &Tensor<T>, bias: Option<&Tenso
         }
     })?;
     Ok(y)
+}
+
+/// The pass by vectors of `f32`; `None` where that is not the way, for `f64` say.
+fn by_vectors<T: Element>(
+    kernels: Kernels,
+    plan: &Plan,
+    direction: Direction,
+    [source, weight]: [&[T]; 2],
+    bias: Option<&[T]>,
+    target: &mut [T],
+) -> Option<Result<()>> {
+    let bias = match bias {
+        Some(bias) => Some(T::f32s(bias)?),
+        None => None,
+    };
+    let (simd, from, target) = (kernels.simd()?, [T::f32s(source)?, T::f32s(weight)?], T::f32s_mut(target)?);
+    if target.is_empty() || from.iter().any(|values| values.is_empty()) {
+        return None;
+    }
+    if plan.is_depthwise() {
+        return depthwise_vector::convolve(simd, plan, direction, from, bias, target);
+    }
+    if direction == Direction::GradInput && plan.cg < 6 && plan.taps > 1 {
+        return None; // too few columns for a vector: rather patches, whose columns are taps and channels
+    }
+    direct::convolve(simd, plan, direction, from, bias, target)
 }
 
 /// Fills rows of `width` values with the bias, to which the products are then added, or with zeros.
@@ -134,12 +182,26 @@ fn by_column<T: Element>(plan: &Plan, weight: &Tensor<T>) -> Result<Buffer<T>> {
 /// # Errors
 /// Those of [`conv2d_out_shape`]; [`Error::Shape`] for a dy that has not the shape of the output.
 pub fn conv2d_grad_input<T: Element>(dy: &Tensor<T>, weight: &Tensor<T>, input: &Shape, g: &Conv2dGeometry) -> Result<Tensor<T>> {
+    conv2d_grad_input_with(Kernels::default(), dy, weight, input, g)
+}
+
+/// [`conv2d_grad_input`] by these kernels.
+fn conv2d_grad_input_with<T: Element>(
+    kernels: Kernels,
+    dy: &Tensor<T>,
+    weight: &Tensor<T>,
+    input: &Shape,
+    g: &Conv2dGeometry,
+) -> Result<Tensor<T>> {
     let plan = Plan::new(input, weight.shape(), g)?;
     require_shape("conv2d_grad_input", plan.output.into(), dy)?;
     let ([_, c, ..], [_, o, ..]) = (plan.input, plan.output);
     let dy = dy.channels_last()?;
     let dy = values(&dy);
     let mut dx = Tensor::stale_channels_last(*input)?;
+    if let Some(done) = by_vectors(kernels, &plan, Direction::GradInput, [dy, values(&weight.contiguous()?)], None, dx.memory_mut()?) {
+        return done.map(|()| dx);
+    }
     if plan.is_depthwise() {
         depthwise::grad_input(&plan, dy, weight, dx.memory_mut()?)?;
         return Ok(dx);
@@ -187,6 +249,17 @@ pub fn conv2d_grad_input<T: Element>(dy: &Tensor<T>, weight: &Tensor<T>, input: 
 /// # Errors
 /// Those of [`conv2d_out_shape`]; [`Error::Shape`] for a dy that has not the shape of the output.
 pub fn conv2d_grad_weight<T: Element>(dy: &Tensor<T>, x: &Tensor<T>, g: &Conv2dGeometry, dw: &mut Tensor<T>) -> Result<()> {
+    conv2d_grad_weight_with(Kernels::default(), dy, x, g, dw)
+}
+
+/// [`conv2d_grad_weight`] by these kernels.
+fn conv2d_grad_weight_with<T: Element>(
+    kernels: Kernels,
+    dy: &Tensor<T>,
+    x: &Tensor<T>,
+    g: &Conv2dGeometry,
+    dw: &mut Tensor<T>,
+) -> Result<()> {
     let plan = Plan::new(x.shape(), dw.shape(), g)?;
     require_shape("conv2d_grad_weight", plan.output.into(), dy)?;
     if dw.is_empty() || dy.is_empty() {
@@ -194,6 +267,9 @@ pub fn conv2d_grad_weight<T: Element>(dy: &Tensor<T>, x: &Tensor<T>, g: &Conv2dG
     }
     let (dy, x) = (dy.channels_last()?, x.channels_last()?);
     let (dy, x) = (values(&dy), values(&x));
+    if let Some(done) = grad_weight_by_vectors(kernels.simd(), &plan, dy, x, dw.as_mut_slice()?) {
+        return done;
+    }
     let [n, o, ..] = plan.output;
     let pixels = n * plan.image_pixels();
     let tiles = pixels.div_ceil(TILE);
@@ -229,6 +305,19 @@ pub fn conv2d_grad_weight<T: Element>(dy: &Tensor<T>, x: &Tensor<T>, g: &Conv2dG
         }
     });
     Ok(())
+}
+
+/// The gradient in the weight by vectors of `f32`; `None` where that is not the way.
+fn grad_weight_by_vectors<T: Element>(simd: Option<Simd>, plan: &Plan, dy: &[T], x: &[T], dw: &mut [T]) -> Option<Result<()>> {
+    let (simd, dy, x, dw) = (simd?, T::f32s(dy)?, T::f32s(x)?, T::f32s_mut(dw)?);
+    if x.is_empty() {
+        return None;
+    }
+    if plan.is_depthwise() {
+        depthwise_vector::grad_weight(simd, plan, dy, x, dw)
+    } else {
+        direct_weight::grad_weight(simd, plan, dy, x, dw)
+    }
 }
 
 #[cfg(test)]

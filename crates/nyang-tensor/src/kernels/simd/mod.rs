@@ -98,6 +98,12 @@ impl Simd {
         }
     }
 
+    /// The instruction set for rows of `width` numbers: at most eight waste half of a vector of sixteen, and two vectors of eight take no
+    /// longer than one of sixteen.
+    pub fn for_width(self, width: usize) -> Simd {
+        if width <= 8 { Simd::of(Tier::Avx2).unwrap_or(self) } else { self }
+    }
+
     /// Does a job with these instructions.
     #[inline]
     pub fn run<J: Job>(self, job: J) -> J::Output {
