@@ -24,6 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import data as loading
+
 CLASSES = 10
 
 
@@ -222,7 +224,7 @@ def optimizer(words, kind):
     return optimizer_of(kind, parameters, fused="fused" in words, foreach="foreach" in words).step
 
 
-CASES = {f.__name__: f for f in (train, infer, conv, layer, linear, cross_entropy, gemm, optimizer)}
+CASES = {f.__name__: f for f in (train, infer, conv, layer, linear, cross_entropy, gemm, optimizer, loading.data)}
 VARIANTS = {
     "train": ["eager", "eager+fused", "eager+cl", "eager+cl+fused", "compile+fused", "compile+cl+fused"],
     "infer": ["eager", "eager+cl", "jit_freeze", "jit_freeze+cl", "compile", "compile+cl", "compile_freeze", "compile_freeze+cl"],
@@ -252,7 +254,7 @@ def main(threads, kind, *case):
         request, *rest = line.split()
         try:
             if request == "variants":
-                answer = VARIANTS.get(kind, ["eager"])
+                answer = loading.VARIANTS[case[0]] if kind == "data" else VARIANTS.get(kind, ["eager"])
             elif request == "prepare":
                 prepared[rest[0]] = CASES[kind](rest[0].split("+"), *case)
                 prepared[rest[0]]()

@@ -5,6 +5,7 @@
 //! fraction of a second each, several times over, and each one's figure is the median of its turns. The ratio is to PyTorch's fastest way.
 
 mod case;
+mod data;
 mod machine;
 mod models;
 mod report;
@@ -35,6 +36,8 @@ pub enum What {
     Infer,
     /// Convolutions, layers, matrix products and optimizers, each by itself
     Ops,
+    /// Loading: a pass over photographs in JPEG files, and over small images in memory, with augmentation
+    Data,
     /// From the start of a process to the end of its first training step, and the most memory it has had by then
     Start,
 }
@@ -96,6 +99,9 @@ pub fn run(how: &How) -> Outcome {
         let peak = bench.measure(&case::peak(), true)?;
         report.peaks.push((threads, peak.gflops().unwrap_or_default()));
         for what in &how.what {
+            if *what == What::Data {
+                data::make_photos()?;
+            }
             let cases = how.cases(*what);
             if cases.is_empty() {
                 return Err(format!("nothing there is called {}", how.models.join(" or ")).into());
@@ -136,6 +142,7 @@ impl How {
             What::Infer => case::models("infer", &self.models, &batches(&[1, 64])),
             What::Start => case::models("start", &self.models, &batches(&[64])),
             What::Ops => case::operations(&self.models),
+            What::Data => data::cases(&self.models),
         }
     }
 

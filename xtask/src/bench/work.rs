@@ -55,6 +55,7 @@ pub fn prepare(words: &[String]) -> Result<Work, Anything> {
             let (a, b) = (random(Shape::from([n, n]))?, random(Shape::from([n, n]))?);
             Ok(Work { call: Box::new(move || a.matmul(&b).map(drop).map_err(Anything::from)), flops: Some(2 * (n as u64).pow(3)) })
         }
+        Some("data") => super::data::prepare(words.get(1).copied().unwrap_or_default()),
         Some("optimizer") => optimizer(words.get(1) == Some(&"adam")),
         Some("peak") => {
             const ROUNDS: u64 = 1 << 20;
