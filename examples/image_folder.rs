@@ -11,8 +11,8 @@ use nyang_train::prelude::*;
 /// Splits a folder whose subfolders are the classes, and draws what a model would be given.
 #[derive(Parser)]
 struct Arguments {
-    /// The folder
-    dir: PathBuf,
+    /// The folder; the embedded digits if there is none
+    dir: Option<PathBuf>,
     /// Where grid.png, preview.png and split.txt are written; made if it is not there
     #[arg(long, default_value = ".")]
     out: PathBuf,
@@ -35,10 +35,17 @@ fn main() {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let &Arguments { ref dir, ref out, size, seed, skip_unreadable } = arguments;
-    let augment = transforms![HorizontalFlip::new(0.5), RandomCrop::new(size, size).padding(size / 8), TrivialAugmentWide::new()];
+    let split = Split::stratified(0.8, 0.1, 0.1).seed(arguments.seed);
+    match &arguments.dir {
+        Some(dir) => look(ImageFolder::open(dir)?.split(split)?, arguments),
+        None => look(Digits::load()?.split(split)?, arguments),
+    }
+}
 
-    let parts = ImageFolder::open(dir)?.split(Split::stratified(0.8, 0.1, 0.1).seed(seed))?.resize(size).augment_train(augment);
+fn look<D: Dataset + 'static>(parts: Parts<D>, arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let &Arguments { ref out, size, skip_unreadable, .. } = arguments;
+    let augment = transforms![HorizontalFlip::new(0.5), RandomCrop::new(size, size).padding(size / 8), TrivialAugmentWide::new()];
+    let parts = parts.resize(size).augment_train(augment);
     let parts = if skip_unreadable { parts.skip_unreadable() } else { parts };
     let data = parts.loaders(36)?;
 

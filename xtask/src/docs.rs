@@ -2,6 +2,8 @@
 //!
 //! A page is a public type whose documentation has a formula: a `text` block.
 
+mod transforms;
+
 use std::io::{self, Write};
 use std::path::Path;
 use std::{fs, iter};
@@ -85,6 +87,15 @@ fn page(rest: &str, docs: &[&str]) -> Option<Page> {
     (!formula.is_empty()).then(|| Page { name, sentence: paragraph(0), formula, shapes })
 }
 
+/// The first paragraph of the documentation of what is declared by this text.
+fn sentence(text: &str, declaration: &str) -> Option<String> {
+    let before = text.split_once(&format!("\n{declaration}"))?.0;
+    let mut docs: Vec<&str> = before.lines().rev().take_while(|line| line.starts_with("///") || line.starts_with("#[")).collect();
+    docs.reverse();
+    let docs = docs.iter().filter_map(|line| line.strip_prefix("///").map(str::trim));
+    Some(docs.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" "))
+}
+
 /// How many cases there are of a layer or loss.
 fn cases(name: &str) -> usize {
     let layers = CASES.iter().copied().flatten().map(|case| case.name);
@@ -142,6 +153,7 @@ fn table(root: &Path) -> io::Result<String> {
 pub fn run(check: bool) -> Outcome {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
     let (file, text) = (root.join(TABLE), table(root)?);
+    let pictures_are_right = transforms::run(root, check)?;
     if !check {
         fs::write(file, text)?;
         return Ok(true);
@@ -150,7 +162,7 @@ pub fn run(check: bool) -> Outcome {
     let differs = iter::zip(text.lines(), written.lines()).position(|(new, old)| new != old);
     if text == written {
         writeln!(io::stdout(), "{TABLE} says what the pages say")?;
-        return Ok(true);
+        return Ok(pictures_are_right);
     }
     let line = differs.unwrap_or(text.lines().count().min(written.lines().count())) + 1;
     writeln!(io::stdout(), "{TABLE}:{line}: no longer what the pages say: run `cargo xtask docs` and commit the file")?;

@@ -42,7 +42,7 @@ enum Task {
         /// The case's words
         words: Vec<String>,
     },
-    /// Write docs/reference.md, the table of every layer, loss, optimizer and schedule
+    /// Write docs/reference.md, the table of every layer, loss, optimizer and schedule, and docs/transforms.md, what each transform does
     Docs {
         /// Write nothing: fail if the file does not say what the pages say
         #[arg(long)]

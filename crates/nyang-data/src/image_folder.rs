@@ -250,6 +250,36 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
+    fn what_may_not_be_read_is_an_error_with_its_name() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let root = folder(&["a/1.png", "b/1.png", "b/inner/2.png"]);
+        let forbid = |name: &str, mode: u32| fs::set_permissions(root.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+        forbid("a/1.png", 0o000);
+        if fs::read(root.path().join("a/1.png")).is_ok() {
+            return println!("skipped: this user may read everything");
+        }
+        let error = ImageFolder::open(root.path()).unwrap().get(0).unwrap_err().to_string();
+        assert!(error.contains("a/1.png: cannot be read: Permission denied"), "{error}");
+        forbid("b/inner", 0o000);
+        let error = ImageFolder::open(root.path()).unwrap_err().to_string();
+        forbid("b/inner", 0o755); // so that the folder can be removed
+        assert!(error.contains("b/inner: cannot be read: Permission denied"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn file_names_that_are_not_unicode_are_read_all_the_same() {
+        use std::os::unix::ffi::OsStrExt;
+
+        let root = folder(&["a/1.png", "b/1.png"]);
+        fs::rename(root.path().join("a/1.png"), root.path().join("a").join(OsStr::from_bytes(b"caf\xe9.png"))).unwrap();
+        let set = ImageFolder::open(root.path()).unwrap();
+        assert!(set.len() == 2 && set.get(0).is_ok() && set.source(0).to_string().ends_with("caf\u{fffd}.png"), "{}", set.source(0));
+    }
+
+    #[cfg(unix)]
+    #[test]
     fn links_are_followed_and_loops_are_errors() {
         use std::os::unix::ffi::OsStrExt;
         use std::os::unix::fs::symlink;

@@ -25,7 +25,7 @@ const OVERSAMPLE: u64 = u64::from_le_bytes(*b"oversamp");
 /// use nyang_data::*;
 ///
 /// let parts = ImageFolder::open("flowers")?.split(Split::stratified(0.8, 0.1, 0.1).seed(42))?;
-/// let vary = transforms![HorizontalFlip::new(0.5), Rotate::new(15.0), ColorJitter::new().brightness(0.2)];
+/// let vary = transforms![HorizontalFlip::new(0.5), Rotate::new(15.0), ColorJitter::new(0.2, 0.2, 0.0, 0.0)];
 /// for (class, written) in Oversample::new(vary).seed(42).write(&parts.train, "flowers-balanced")? {
 ///     println!("{class}: {} images, {} of them made", written.images, written.made);
 /// }

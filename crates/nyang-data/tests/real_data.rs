@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use nyang_data::{Cifar10, CsvManifest, Dataset, Idx, ImageFolder, Part, Split};
+use nyang_data::{Batch, Cifar10, CsvManifest, Dataset, HorizontalFlip, Idx, ImageFolder, Part, Split, TrivialAugmentWide, transforms};
 
 fn folder(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("NYANG_DATA").map(|root| PathBuf::from(root).join(name)).filter(|folder| folder.is_dir());
@@ -63,4 +63,21 @@ fn sign_digits_keep_their_parts_and_groups() {
     assert_eq!((images.class_counts().unwrap(), images.len()), (counts.to_vec(), 2062));
     let parts = Split::stratified(0.5, 0.25, 0.25).apply(images).unwrap();
     assert_eq!(parts.duplicates().unwrap(), []); // as the set's makers say
+}
+
+#[test]
+fn batches_of_photographs_are_the_same_for_any_number_of_workers_and_another_epoch_looks_different() {
+    let Some(folder) = folder("sign-digits") else { return };
+    let batches = |workers: usize, cache: u64, epoch: u64, from: usize| -> Vec<Batch> {
+        let parts = CsvManifest::open(folder.join("manifest.csv")).unwrap().split(Split::given()).unwrap();
+        let vary = transforms![HorizontalFlip::new(0.5), TrivialAugmentWide::new()];
+        let data = parts.resize(32).augment_train(vary).workers(workers).cache(cache).seed(3).loaders(64).unwrap();
+        data.train.epoch_from(epoch, from).map(Result::unwrap).collect()
+    };
+    let alone = batches(0, 0, 0, 0);
+    for (workers, cache) in [(1, 1 << 20), (4, 1 << 30)] {
+        assert!(batches(workers, cache, 0, 0) == alone, "{workers} workers");
+    }
+    assert!(batches(2, 1 << 30, 0, 20)[..] == alone[20..]);
+    assert!(batches(2, 1 << 30, 1, 0)[0].images != alone[0].images);
 }
