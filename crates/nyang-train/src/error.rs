@@ -3,6 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nyang_data::Source;
+
+use crate::Blame;
+
 /// A result whose error is this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -179,11 +183,8 @@ pub enum Error {
         /// What came.
         got: String,
     },
-    /// The loss is no number any more.
-    #[error(
-        "the loss became {loss} in epoch {epoch}, batch {batch} (samples {samples}): lower the learning rate, \
-         and look for NaN or infinity in these samples"
-    )]
+    /// The loss or a gradient is no number any more.
+    #[error("the loss is {loss} in epoch {epoch}, batch {batch}: {blame} (the batch's samples: {})", some(samples))]
     Diverged {
         /// What the loss is.
         loss: f64,
@@ -191,16 +192,47 @@ pub enum Error {
         epoch: usize,
         /// The batch in the epoch, from 1.
         batch: usize,
-        /// Where the batch's first samples come from.
-        samples: String,
+        /// What is the first not to be finite.
+        blame: Blame,
+        /// Where the batch's samples come from.
+        samples: Vec<Source>,
     },
-    /// A run's folder holds the model of an earlier run.
+    /// The last batch has one sample, and the model cannot learn from one.
     #[error(
-        "{}: an earlier run's model is here, and training would replace it; name another folder, or say overwrite(true)",
+        "the last of an epoch's {batches} batches has one sample ({samples} in all), and the model cannot learn from one: {why}; \
+         give the loader LastBatch::Merge or LastBatch::Drop"
+    )]
+    LoneSample {
+        /// How many batches an epoch has.
+        batches: usize,
+        /// How many samples.
+        samples: usize,
+        /// What the model says.
+        why: nyang_nn::Error,
+    },
+    /// A run that is to be resumed was set up otherwise.
+    #[error("{}: this run cannot be resumed with other settings: {}; make them as they were, or name another folder", path.display(), differences.join("; "))]
+    OtherRun {
+        /// The run's checkpoint.
+        path: PathBuf,
+        /// Each setting that differs: its name, what it was, what it is.
+        differences: Vec<String>,
+    },
+    /// A checkpoint's state of a callback that is none.
+    #[error("the checkpoint's state of the callback {name} is not one that it has written: {why}")]
+    CallbackState {
+        /// The callback's name.
+        name: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A run's folder holds an earlier run.
+    #[error(
+        "{}: an earlier run is here, and training would replace it; name another folder, or say resume(true) or overwrite(true)",
         path.display()
     )]
     Occupied {
-        /// The earlier run's model.
+        /// A file of the earlier run.
         path: PathBuf,
     },
 }
@@ -215,6 +247,16 @@ impl Error {
     pub fn file(action: &'static str, path: impl AsRef<Path>, reason: io::Error) -> Self {
         Error::File { action, path: path.as_ref().to_path_buf(), reason }
     }
+}
+
+/// The first few of a batch's samples.
+fn some(samples: &[Source]) -> String {
+    const FEW: usize = 3;
+    let mut text = samples.iter().take(FEW).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if samples.len() > FEW {
+        text += &format!(" and {} more", samples.len() - FEW);
+    }
+    text
 }
 
 /// What usually helps, where that is known.

@@ -7,8 +7,9 @@ use nyang_data::{Loader, Source};
 use nyang_nn::{Ctx, Loss, Module, Tensor};
 use nyang_tensor::reduce::log_sum_exp;
 
-use crate::metrics::{ConfusionMatrix, Scores};
-use crate::{BatchReport, Callback, Control, Phase, Position, Result};
+use crate::metrics::{ConfusionMatrix, Probabilities, Scores};
+use crate::tally::{Counted, Tally};
+use crate::{Callback, Control, Phase, Position, Result};
 
 /// What a model does on a set of samples.
 ///
@@ -43,12 +44,36 @@ impl Evaluation {
         self.confusion.macro_average().map_or(f64::NAN, |scores: Scores| scores.f1)
     }
 
-    /// The measures beyond loss, accuracy and macro F1, by the names that they have in an epoch's report.
+    /// The probabilities as a metric takes them.
+    ///
+    /// # Errors
+    /// As [`Probabilities::add`].
+    pub fn counted_probabilities(&self) -> Result<Probabilities> {
+        let mut counted = Probabilities::new(self.confusion.classes())?;
+        counted.add(&self.probabilities.to_vec(), &self.targets)?;
+        Ok(counted)
+    }
+
+    /// The measures beyond loss, accuracy and macro F1, by the names that they have in an epoch's report. One that has no value is NaN.
     pub(crate) fn further_metrics(&self) -> BTreeMap<String, f64> {
+        const BINS: usize = 15; // as Guo et al. 2017
         let mut metrics = BTreeMap::new();
-        let mut put = |name: &str, value: Result<f64>| drop(value.map(|v| metrics.insert(format!("valid_{name}"), v)));
-        put("balanced_accuracy", self.confusion.balanced_accuracy());
-        put("weighted_f1", self.confusion.weighted_average().map(|scores| scores.f1));
+        let mut put = |name: &str, value: Option<f64>| {
+            metrics.insert(format!("valid_{name}"), value.unwrap_or(f64::NAN));
+        };
+        let confusion = &self.confusion;
+        put("balanced_accuracy", confusion.balanced_accuracy().ok());
+        put("weighted_f1", confusion.weighted_average().ok().map(|scores| scores.f1));
+        put("matthews", confusion.matthews().ok());
+        put("kappa", confusion.cohen_kappa().ok().flatten());
+        if let Ok(probabilities) = self.counted_probabilities() {
+            put("log_loss", probabilities.log_loss().ok());
+            put("roc_auc", probabilities.roc_auc().ok().flatten());
+            put("calibration_error", probabilities.calibration_error(BINS).ok());
+            if confusion.classes() > 5 {
+                put("top_5", probabilities.top_k(5).ok());
+            }
+        }
         metrics
     }
 }
@@ -77,12 +102,20 @@ impl fmt::Display for Evaluation {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn evaluate(model: &dyn Module<f32>, loss: &dyn Loss<f32>, loader: &Loader, watch: &mut [Box<dyn Callback>]) -> Result<Evaluation> {
-    evaluate_epoch(model, loss, loader, Position { epoch: 1, ..Position::default() }, watch, &mut Control::default())
+    evaluate_epoch(&plainly(model), loss, loader, Position { epoch: 1, ..Position::default() }, watch, &mut Control::default())
+}
+
+/// From standardised images to logits.
+pub(crate) type Infer<'a> = &'a dyn Fn(Tensor<f32>) -> Result<Tensor<f32>>;
+
+/// A model's own logits.
+pub(crate) fn plainly(model: &dyn Module<f32>) -> impl Fn(Tensor<f32>) -> Result<Tensor<f32>> {
+    move |images| Ok(model.infer(images, &mut Ctx::eval())?)
 }
 
 /// As [`evaluate`], at this moment of a run.
 pub(crate) fn evaluate_epoch(
-    model: &dyn Module<f32>,
+    infer: Infer<'_>,
     loss: &dyn Loss<f32>,
     loader: &Loader,
     at: Position,
@@ -94,21 +127,17 @@ pub(crate) fn evaluate_epoch(
     let (mut sources, mut indices) = (Vec::new(), Vec::new());
     for batch in loader.epoch(0) {
         let batch = batch?;
-        let logits = model.infer(batch.images, &mut Ctx::eval())?;
+        let logits = infer(batch.images)?;
         let sum = loss.value_grad(&logits, &batch.targets)?;
-        let counted = Counted {
-            sum: sum.sum,
-            weight: sum.weight,
-            predicted: logits.argmax(1)?,
-            targets: batch.targets.classes()?,
-            samples: batch.indices.len(),
-        };
-        predictions.extend_from_slice(&counted.predicted);
-        targets.extend_from_slice(&counted.targets);
+        let counted = Counted::new(&logits, &batch.targets, &sum)?;
+        tally.add(&counted)?;
+        let report = tally.report(&counted, at.step, None)?;
+        watch.iter_mut().try_for_each(|c| c.batch_ended(&report, control))?;
+        predictions.extend(counted.predicted);
+        targets.extend(counted.targets);
         probabilities.extend(softmax_rows(&logits, 1.0));
         sources.extend(batch.sources);
         indices.extend(batch.indices);
-        tally.add(counted, 0.0, at.step, None, watch, control)?;
     }
     let probabilities = Tensor::from_vec([predictions.len(), loader.classes().len()], probabilities)?;
     Ok(Evaluation { loss: tally.loss(), confusion: tally.confusion, predictions, targets, probabilities, sources, indices })
@@ -124,68 +153,6 @@ pub(crate) fn softmax_rows(logits: &Tensor<f32>, temperature: f32) -> Vec<f32> {
         row.iter_mut().for_each(|z| *z = (*z - norm).exp());
     }
     values
-}
-
-/// What is counted of one batch.
-pub(crate) struct Counted {
-    pub sum: f64,
-    pub weight: f64,
-    pub predicted: Vec<usize>,
-    pub targets: Vec<usize>,
-    pub samples: usize,
-}
-
-/// Loss and hits over the batches of one phase of one epoch.
-pub(crate) struct Tally {
-    sum: f64,
-    weight: f64,
-    pub confusion: ConfusionMatrix,
-    phase: Phase,
-    epoch: usize,
-    done: usize,
-    of: usize,
-}
-
-impl Tally {
-    pub fn new(loader: &Loader, phase: Phase, epoch: usize) -> Result<Self> {
-        let confusion = ConfusionMatrix::named(loader.classes())?;
-        Ok(Tally { sum: 0.0, weight: 0.0, confusion, phase, epoch, done: 0, of: loader.len() })
-    }
-
-    /// Counts a batch and tells the callbacks.
-    pub fn add(
-        &mut self,
-        batch: Counted,
-        lr: f64,
-        step: u64,
-        grad_norm: Option<f64>,
-        watch: &mut [Box<dyn Callback>],
-        control: &mut Control,
-    ) -> Result<()> {
-        self.sum += batch.sum;
-        self.weight += batch.weight;
-        self.confusion.add(&batch.predicted, &batch.targets)?;
-        self.done += 1;
-        let report = BatchReport {
-            phase: self.phase,
-            epoch: self.epoch,
-            done: self.done,
-            of: self.of,
-            step,
-            samples: batch.samples,
-            lr,
-            batch_loss: batch.sum / batch.weight,
-            loss: self.loss(),
-            accuracy: self.confusion.accuracy()?,
-            grad_norm,
-        };
-        watch.iter_mut().try_for_each(|c| c.batch_ended(&report, control))
-    }
-
-    /// The mean loss over all samples so far: batches count by their size.
-    pub fn loss(&self) -> f64 {
-        self.sum / self.weight
-    }
 }
 
 #[cfg(test)]

@@ -8,20 +8,25 @@
 
 mod best;
 mod callback;
+mod checkpoint;
 mod classifier;
 mod error;
 mod evaluate;
 pub mod files;
+mod metric;
 pub mod metrics;
 mod model_file;
 pub mod prelude;
 mod progress;
+mod tally;
 mod trainer;
 
-pub use callback::{BatchReport, Callback, Control, EpochEnd, EpochReport, Outcome, Phase, Plan, Position, RunEnd};
+pub use callback::{BatchReport, Callback, Control, EpochEnd, EpochReport, Outcome, Phase, Plan, Plateau, Position, RunEnd};
+pub use checkpoint::Every;
 pub use classifier::{Classifier, Prediction};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate};
+pub use metric::{Goal, Metric};
 pub use model_file::{ModelCard, load_model, load_model_with, save_model};
 pub use progress::Progress;
-pub use trainer::{Run, Trainer};
+pub use trainer::{Blame, Finding, LrSearch, Run, Trainer, preflight};

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use nyang_data::{Normalize, Transforms};
-use nyang_nn::{Init, Module, Registry, Spec, StateDict, StateValue};
+use nyang_nn::{Init, Module, Registry, Spec, StateDict};
 use serde::{Deserialize, Serialize};
 
-use crate::files::{TensorBytes, container};
+use crate::files::container;
+use crate::files::state::StateBytes;
 use crate::{Error, Result};
 
 const KIND: &str = "model";
@@ -29,6 +30,8 @@ pub struct ModelCard {
     pub transforms: Transforms,
     /// How images are standardised before they reach the model.
     pub normalize: Option<Normalize>,
+    /// What the logits are divided by before they become probabilities, if [`calibrate`](crate::Classifier::calibrate) has fitted it.
+    pub temperature: Option<f64>,
     /// Measured values by name, such as `valid_loss`.
     pub metrics: BTreeMap<String, f64>,
     /// How the model was trained, by name, such as `optimizer` or `seed`.
@@ -39,21 +42,15 @@ pub struct ModelCard {
 #[derive(Serialize, Deserialize)]
 struct Content {
     architecture: Spec,
-    state: BTreeMap<String, Stored>,
+    state: StateBytes,
     classes: Vec<String>,
     input: Vec<usize>,
     transforms: Transforms,
     normalize: Option<Statistics>,
+    #[serde(default)]
+    temperature: Option<f64>,
     metrics: BTreeMap<String, f64>,
     training: BTreeMap<String, String>,
-}
-
-#[derive(Serialize, Deserialize)]
-enum Stored {
-    #[serde(rename = "tensor")]
-    Tensor(TensorBytes),
-    #[serde(rename = "count")]
-    Count(u64),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,18 +81,14 @@ pub fn save_model(path: impl AsRef<Path>, model: &dyn Module<f32>, card: &ModelC
 
 /// As [`save_model`], for a state that was taken earlier.
 pub(crate) fn save_state(path: impl AsRef<Path>, architecture: Spec, state: &StateDict<f32>, card: &ModelCard) -> Result<()> {
-    let stored = |value: &StateValue<f32>| match value {
-        StateValue::Count(n) => Stored::Count(*n),
-        StateValue::Tensor(t) => Stored::Tensor(TensorBytes::from(t)),
-        _ => Stored::Count(0), // StateValue may grow; both kinds that exist are above
-    };
     let content = Content {
         architecture,
-        state: state.iter().map(|(name, value)| (name.to_owned(), stored(value))).collect(),
+        state: StateBytes::from(state),
         classes: card.classes.clone(),
         input: card.input.clone(),
         transforms: card.transforms.clone(),
         normalize: card.normalize.as_ref().map(|n| Statistics { mean: n.mean().to_vec(), std: n.std().to_vec() }),
+        temperature: card.temperature,
         metrics: card.metrics.clone(),
         training: card.training.clone(),
     };
@@ -120,27 +113,21 @@ pub fn load_model_with(path: impl AsRef<Path>, registry: &Registry<f32>) -> Resu
     let path = path.as_ref();
     let content: Content = container::read(path, KIND, VERSION)?;
     let wrong = |reason: &dyn ToString| Error::ModelFile { path: path.to_path_buf(), reason: reason.to_string() };
-    let mut state = StateDict::default();
-    for (name, value) in content.state {
-        let value = match value {
-            Stored::Tensor(bytes) => StateValue::Tensor(bytes.to_tensor().map_err(|e| wrong(&format!("`{name}`: {e}")))?),
-            Stored::Count(n) => StateValue::Count(n),
-        };
-        state.insert(name, value);
-    }
+    let state = content.state.to_state().map_err(|e| wrong(&e))?;
     // A description may be damaged on purpose: few more parameters are made than the file has values for, just enough that a model
     // which does not quite fit its weights gets the list of what does not.
     let budget = state.values().saturating_mul(2).saturating_add(SLACK);
     let mut model = registry.build(&content.architecture, &mut Init::blank(budget)).map_err(|e| wrong(&e))?;
     state.load_into(model.as_mut()).map_err(|e| wrong(&e))?;
     let normalize = content.normalize.map(|s| Normalize::new(s.mean, s.std)).transpose().map_err(|e| wrong(&e))?;
-    let Content { classes, input, transforms, metrics, training, .. } = content;
-    Ok((model, ModelCard { classes, input, transforms, normalize, metrics, training }))
+    let Content { classes, input, transforms, temperature, metrics, training, .. } = content;
+    Ok((model, ModelCard { classes, input, transforms, normalize, temperature, metrics, training }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::state::Stored;
     use nyang_nn::{Ctx, Flow, Tensor, zoo};
 
     fn saved() -> (tempfile::TempDir, std::path::PathBuf, Flow<f32>) {
@@ -172,9 +159,9 @@ mod tests {
     fn contents_that_contradict_themselves_are_errors() {
         type Damage = fn(&mut Content);
         let damages: [(&str, Damage); 8] = [
-            ("missing: 14.bias", |c| drop(c.state.remove("14.bias"))),
-            ("unexpected: x", |c| drop(c.state.insert("x".into(), Stored::Count(1)))),
-            ("misshapen: 0.weight", |c| drop(c.state.insert("0.weight".into(), Stored::Count(1)))),
+            ("missing: 14.bias", |c| drop(c.state.0.remove("14.bias"))),
+            ("unexpected: x", |c| drop(c.state.0.insert("x".into(), Stored::Count(1)))),
+            ("misshapen: 0.weight", |c| drop(c.state.0.insert("0.weight".into(), Stored::Count(1)))),
             ("no module of kind `Wizard`", |c| c.architecture.children[2].1.kind = "Wizard".into()),
             ("description asks for", |c| drop(c.architecture.children[0].1.config.insert("out_channels".into(), (1usize << 40).into()))),
             ("`in_channels` must be", |c| drop(c.architecture.children[0].1.config.remove("in_channels"))),

@@ -22,6 +22,6 @@ pub use nyang_optim::{
 
 pub use crate::metrics::{ConfusionMatrix, Probabilities, accuracy, f1_score, macro_f1};
 pub use crate::{
-    BatchReport, Callback, Classifier, Control, EpochEnd, Error, Evaluation, ModelCard, Plan, Progress, Result, Run, RunEnd, Trainer,
-    evaluate, load_model, save_model,
+    BatchReport, Callback, Classifier, Control, EpochEnd, Error, Evaluation, Every, Finding, Metric, ModelCard, Plan, Plateau, Prediction,
+    Progress, Result, Run, RunEnd, Trainer, evaluate, load_model, save_model,
 };

@@ -1,7 +1,9 @@
 //! What one can hang on a training run: something that watches it, may stop it, and may set its learning rate.
 
+mod plateau;
 mod report;
 
+pub use plateau::Plateau;
 pub use report::{BatchReport, EpochEnd, EpochReport, Outcome, Phase, Plan, Position, RunEnd};
 
 use crate::Result;

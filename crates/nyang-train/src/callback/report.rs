@@ -8,7 +8,7 @@ use nyang_nn::{Module, Summary, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::ConfusionMatrix;
-use crate::{Error, Evaluation, ModelCard};
+use crate::{Error, Evaluation, Finding, ModelCard};
 
 /// A part of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,10 @@ pub struct Plan<'a> {
     pub train: &'a Loader,
     /// The validation data.
     pub valid: &'a Loader,
+    /// Whether a schedule sets the learning rate.
+    pub scheduled: bool,
+    /// What looks wrong before the first step. A resumed run was looked at before.
+    pub findings: &'a [Finding],
     /// Where the run goes on, if it was resumed; nothing if it is new.
     pub resumed: Option<Position>,
 }

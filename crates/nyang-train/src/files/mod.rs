@@ -11,6 +11,7 @@ mod atomic;
 pub mod container;
 mod foreign;
 pub(crate) mod protobuf;
+pub(crate) mod state;
 mod tensor;
 
 pub use atomic::write_atomically;

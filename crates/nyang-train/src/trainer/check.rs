@@ -1,27 +1,25 @@
 //! What is looked at before the first step: that model, data and settings go together, and what they are.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
 use nyang_data::Loader;
 use nyang_nn::{Shape, Value};
 
 use super::Trainer;
+use crate::checkpoint::setting_text;
 use crate::{Error, ModelCard, Result};
 
-/// The file that the best model is saved to, in the run's folder.
-const BEST: &str = "best.nyang";
-
 impl Trainer {
-    /// The settings of the run, in an order to be read in.
-    pub(super) fn configuration(&self, train: &Loader, valid: &Loader) -> Vec<(String, Value)> {
+    /// The trainer's own settings, in an order to be read in; before the schedule starts, which changes the learning rate.
+    pub(super) fn settings(&self, train: &Loader, valid: &Loader) -> Vec<(String, Value)> {
         let settings: Vec<(&str, Value)> = vec![
             ("model", self.model.kind().into()),
             ("loss", self.loss.name().into()),
             ("optimizer", self.optimizer.kind().into()),
             ("lr", self.optimizer.lr().into()),
+            ("schedule", self.schedule.as_ref().map_or("none", |schedule| schedule.kind()).into()),
+            ("clip_norm", self.clip_norm.unwrap_or(0.0).into()),
             ("epochs", self.epochs.into()),
             ("accumulate", self.accumulate.into()),
+            ("keep_best", self.metric.name().into()),
             ("seed", Value::Int(i64::from_le_bytes(self.seed.to_le_bytes()))),
             ("train_samples", train.samples().into()),
             ("train_batches", train.len().into()),
@@ -30,7 +28,12 @@ impl Trainer {
             ("valid_transforms", valid.transforms().to_string().as_str().into()),
             ("classes", train.classes().len().into()),
         ];
-        let mut settings: Vec<(String, Value)> = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// The settings, and what the program notes.
+    pub(super) fn configuration(&self, train: &Loader, valid: &Loader) -> Vec<(String, Value)> {
+        let mut settings = self.settings(train, valid);
         for (name, value) in &self.notes {
             match settings.iter_mut().find(|(known, _)| known == name) {
                 Some(known) => known.1 = value.clone(), // what the program says is better known
@@ -40,6 +43,11 @@ impl Trainer {
         settings
     }
 
+    /// How many steps an epoch has.
+    pub(super) fn steps_per_epoch(&self, train: &Loader) -> u64 {
+        train.len().div_ceil(self.accumulate.max(1)) as u64
+    }
+
     /// Checks that model and data go together, and writes down what the model file will say of them.
     pub(super) fn card(&self, train: &Loader, valid: &Loader, configuration: &[(String, Value)]) -> Result<ModelCard> {
         let mismatch = |expected: String, got: String| Err(Error::Mismatch { expected, got });
@@ -47,12 +55,23 @@ impl Trainer {
             ("epochs", self.epochs, "train for at least one epoch"),
             ("patience", self.patience, "bear at least one epoch without improvement"),
             ("accumulate", self.accumulate, "a step takes at least one batch"),
+            ("checkpoint_every", self.every.count(), "it must be at least 1"),
         ] {
             if value == 0 {
                 return Err(Error::argument("Trainer", name, 0, why));
             }
         }
+        if self.overwrite && self.resume {
+            return Err(Error::argument("Trainer", "resume", true, "overwrite(true) is asked for too; a run is replaced or resumed"));
+        }
+        if !(self.min_delta >= 0.0 && self.min_delta.is_finite()) {
+            return Err(Error::argument("Trainer", "min_delta", self.min_delta, "must be a number that is at least 0"));
+        }
+        if self.clip_norm.is_some_and(|most| most.is_nan() || most <= 0.0) {
+            return Err(Error::argument("Trainer", "clip_norm", self.clip_norm.unwrap_or(0.0), "must be a number above 0"));
+        }
         self.optimizer.check()?;
+        self.average.as_ref().map_or(Ok(()), |ema| ema.check())?;
         train.check()?;
         valid.check()?;
         if train.classes() != valid.classes() {
@@ -77,29 +96,9 @@ impl Trainer {
             input: image.dims().to_vec(),
             transforms: valid.transforms().clone(),
             normalize: train.normalization().cloned(),
+            temperature: None,
             metrics: [].into(),
-            training: configuration.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
+            training: configuration.iter().map(|(name, value)| (name.clone(), setting_text(value))).collect(),
         })
-    }
-
-    /// Makes the folder and looks whether it is free.
-    pub(super) fn prepare(&self, folder: &Path) -> Result<PathBuf> {
-        fs::create_dir_all(folder).map_err(|e| Error::file("write", folder, e))?;
-        let path = folder.join(BEST);
-        if path.exists() && !self.overwrite {
-            return Err(Error::Occupied { path });
-        }
-        Ok(path)
-    }
-}
-
-/// A setting as text.
-fn text(value: &Value) -> String {
-    match value {
-        Value::Bool(v) => v.to_string(),
-        Value::Int(v) => v.to_string(),
-        Value::Float(v) => v.to_string(),
-        Value::Text(v) => v.clone(),
-        Value::List(values) => values.iter().map(text).collect::<Vec<_>>().join(", "),
     }
 }

@@ -1,7 +1,11 @@
 //! The trainer: what is trained, with what, how long, and who watches. [`fit`](Trainer::fit) is in `session.rs`.
 
+mod blame;
 mod check;
 mod epoch;
+mod lr_finder;
+mod preflight;
+mod save;
 mod session;
 
 use std::path::{Path, PathBuf};
@@ -10,14 +14,23 @@ use std::sync::atomic::AtomicBool;
 
 use nyang_data::Loader;
 use nyang_nn::{Loss, Module, Value};
-use nyang_optim::{Adam, Optimizer, Schedule};
+use nyang_optim::{Adam, Ema, Optimizer, Schedule};
 
-use crate::{Callback, Classifier, EpochReport, Result};
+pub use blame::Blame;
+pub use lr_finder::LrSearch;
+pub use preflight::{Finding, preflight};
+
+use crate::checkpoint::Every;
+use crate::{Callback, Classifier, EpochReport, Metric, Result};
 use session::Session;
+
+/// The file that the best model is saved to, in the run's folder.
+const BEST: &str = "best.nyang";
 
 /// Trains a model: forward, loss, backward, step, batch by batch and epoch by epoch, and keeps the best.
 ///
-/// Defaults: Adam with a learning rate of 0.001, no schedule, 10 epochs, patience without end, seed 0.
+/// Defaults: Adam with a learning rate of 0.001, no schedule, 10 epochs, patience without end, seed 0; the best model is the one with the
+/// lowest validation loss; a checkpoint after every epoch.
 ///
 /// ```
 /// use nyang_train::prelude::*;
@@ -45,11 +58,20 @@ pub struct Trainer {
     loss: Box<dyn Loss<f32>>,
     optimizer: Box<dyn Optimizer<f32>>,
     schedule: Option<Box<dyn Schedule>>,
+    average: Option<Ema<f32>>,
     epochs: usize,
+    metric: Metric,
     patience: usize,
+    stop_on: Option<Metric>,
+    min_delta: f64,
     accumulate: usize,
+    clip_norm: Option<f64>,
+    watch_grad_norm: bool,
     seed: u64,
+    every: Every,
     overwrite: bool,
+    resume: bool,
+    preflight: bool,
     stop: Option<Arc<AtomicBool>>,
     notes: Vec<(String, Value)>,
     callbacks: Vec<Box<dyn Callback>>,
@@ -64,11 +86,20 @@ impl Trainer {
             loss: Box::new(loss),
             optimizer: Box::new(Adam::new(1e-3)),
             schedule: None,
+            average: None,
             epochs: 10,
+            metric: Metric::Loss,
             patience: usize::MAX,
+            stop_on: None,
+            min_delta: 0.0,
             accumulate: 1,
+            clip_norm: None,
+            watch_grad_norm: false,
             seed: 0,
+            every: Every::Epochs(1),
             overwrite: false,
+            resume: false,
+            preflight: true,
             stop: None,
             notes: Vec::new(),
             callbacks: Vec::new(),
@@ -93,9 +124,45 @@ impl Trainer {
         self
     }
 
-    /// Early stopping: how many epochs without a lower validation loss are borne before training ends.
+    /// What the best model is the best by.
+    pub fn keep_best(mut self, metric: Metric) -> Self {
+        self.metric = metric;
+        self
+    }
+
+    /// Early stopping: how many epochs without a better value of the metric are borne before training ends.
     pub fn patience(mut self, epochs: usize) -> Self {
         self.patience = epochs;
+        self
+    }
+
+    /// What early stopping looks at, if it is not what the best model is chosen by.
+    pub fn stop_on(mut self, metric: Metric) -> Self {
+        self.stop_on = Some(metric);
+        self
+    }
+
+    /// By how much early stopping's metric must get better to count.
+    pub fn min_delta(mut self, difference: f64) -> Self {
+        self.min_delta = difference;
+        self
+    }
+
+    /// Makes all gradients smaller by one factor where they are longer than this together, before each step.
+    pub fn clip_norm(mut self, longest: f64) -> Self {
+        self.clip_norm = Some(longest);
+        self
+    }
+
+    /// Measures the length of the gradients at each step for callbacks, as clipping does anyway. It takes a walk over all of them.
+    pub fn watch_grad_norm(mut self) -> Self {
+        self.watch_grad_norm = true;
+        self
+    }
+
+    /// A running average of the weights: it is what is measured, kept as the best, and returned, while training goes on with the weights.
+    pub fn average(mut self, ema: Ema<f32>) -> Self {
+        self.average = Some(ema);
         self
     }
 
@@ -105,9 +172,29 @@ impl Trainer {
         self
     }
 
-    /// Whether an earlier run's model in the folder may be replaced; it may not unless asked.
+    /// How often the run is saved for a resume. A first checkpoint is written before the first step.
+    pub fn checkpoint_every(mut self, every: Every) -> Self {
+        self.every = every;
+        self
+    }
+
+    /// Whether an earlier run in the folder may be replaced; it may not unless asked.
     pub fn overwrite(mut self, overwrite: bool) -> Self {
         self.overwrite = overwrite;
+        self
+    }
+
+    /// Whether to go on from the folder's checkpoint, if it has one: bit for bit as if the run had never been interrupted. So a program
+    /// that says this can be started again and again until it is done. Everything must be set up as it was; what is not is an error that
+    /// lists it.
+    pub fn resume(mut self, resume: bool) -> Self {
+        self.resume = resume;
+        self
+    }
+
+    /// Whether labels and a first batch are looked at before the first step (see [`preflight`]); they are unless this says no.
+    pub fn preflight(mut self, look: bool) -> Self {
+        self.preflight = look;
         self
     }
 
@@ -139,15 +226,16 @@ impl Trainer {
 
 /// Training.
 impl Trainer {
-    /// Trains until the epochs are over or the patience is, saving the model with the lowest validation loss as `best.nyang` in `folder`.
+    /// Trains until the epochs are over or the patience is, and saves the best model as `best.nyang` in `folder`.
     ///
-    /// Model, optimizer, schedule and data are checked before the first step.
+    /// Model, optimizer, schedule and data are checked before the first step. On any error what was saved until then stays.
     ///
     /// # Errors
-    /// [`Error::Occupied`](crate::Error::Occupied) if the folder holds an earlier run's model;
+    /// [`Error::Occupied`](crate::Error::Occupied) if the folder holds an earlier run;
+    /// [`Error::OtherRun`](crate::Error::OtherRun) if that was to be resumed and was set up otherwise;
     /// [`Error::Mismatch`](crate::Error::Mismatch) if model and data do not go together;
-    /// [`Error::Diverged`](crate::Error::Diverged) if the loss becomes NaN or infinite (what was saved until then stays); whatever data,
-    /// model or callbacks give.
+    /// [`Error::Diverged`](crate::Error::Diverged) if the loss becomes NaN or infinite; [`Error::File`](crate::Error::File) if something
+    /// cannot be saved; whatever data, model or callbacks give.
     pub fn fit(self, train: &Loader, valid: &Loader, folder: impl AsRef<Path>) -> Result<Run> {
         let mut session = Session::start(self, train, valid, folder.as_ref())?;
         let ended = session.run();
