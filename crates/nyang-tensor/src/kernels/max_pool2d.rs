@@ -42,6 +42,16 @@ impl MaxIndices {
     }
 }
 
+/// Which cells each output pixel looks at: under the windows of pooling, or in the bins of adaptive pooling.
+pub(super) trait Cells: Sync {
+    /// N, C, H, W of the input, and N, C, OH, OW of the output.
+    fn sizes(&self) -> [[usize; 4]; 2];
+
+    /// Calls `f(from, position, first)` for each real cell that output pixel `p` looks at, row by row: where its channels start in `x`, its
+    /// position in the plane, and whether it is the first. Returns whether there was any.
+    fn cells(&self, p: usize, f: impl FnMut(usize, usize, bool)) -> bool;
+}
+
 /// An input, a window that fits it, and the output's size.
 struct Plan {
     window: Window,
@@ -56,15 +66,13 @@ impl Plan {
         window.check_pool_padding("max_pool2d")?;
         Ok(Plan { window: *window, input: [n, c, h, w], output: [n, c, oh, ow] })
     }
+}
 
-    /// Values of a few whole output pixels: a task's share.
-    fn chunk(&self) -> usize {
-        let c = self.output[1].max(1);
-        (CHUNK / c).max(1).saturating_mul(c)
+impl Cells for Plan {
+    fn sizes(&self) -> [[usize; 4]; 2] {
+        [self.input, self.output]
     }
 
-    /// Calls `f(from, position, first)` for each real cell under the window of output pixel `p`, row by row: where its channels start in
-    /// `x`, its position in the plane, and whether it is the first. Returns whether there was any.
     #[inline]
     fn cells(&self, p: usize, mut f: impl FnMut(usize, usize, bool)) -> bool {
         let ([_, c, h, w], [_, _, height, width]) = (self.input, self.output);
@@ -79,6 +87,11 @@ impl Plan {
         }
         !(rows.taps.is_empty() || columns.taps.is_empty())
     }
+}
+
+/// Values of a few whole output pixels of `c` channels: a task's share.
+fn share(c: usize) -> usize {
+    (CHUNK / c.max(1)).max(1).saturating_mul(c.max(1))
 }
 
 /// The better of two values: the larger, so the first of equals stays; or NaN, the last of them.
@@ -112,17 +125,21 @@ fn take_better<T: Element>(best: &mut [T], at: &mut [u32], values: &[T], positio
 /// [`Error::Shape`] for an input that is not `[N, C, H, W]` or smaller than the window; [`Error::Argument`] for a senseless window,
 /// padding above half of the (dilated) kernel, or images of 2³² pixels and more.
 pub fn max_pool2d<T: Element>(x: &Tensor<T>, window: &Window) -> Result<(Tensor<T>, MaxIndices)> {
-    let plan = Plan::new(x.shape(), window)?;
-    let [_, c, h, w] = plan.input;
+    maxima("max_pool2d", x, &Plan::new(x.shape(), window)?)
+}
+
+/// The best of each output pixel's cells, and where it stood.
+pub(super) fn maxima<T: Element>(op: &'static str, x: &Tensor<T>, plan: &impl Cells) -> Result<(Tensor<T>, MaxIndices)> {
+    let [[_, c, h, w], output] = plan.sizes();
     // all positions are below NOWHERE
     if h.checked_mul(w).and_then(|n| u32::try_from(n).ok()).is_none() {
-        return Err(Error::argument("max_pool2d", "H·W", format!("{h}·{w}"), "must be below 2³²; pool smaller images"));
+        return Err(Error::argument(op, "H·W", format!("{h}·{w}"), "must be below 2³²; pool smaller images"));
     }
     let x = x.channels_last()?;
-    let (shape, input, x) = (Shape::from(plan.output), *x.shape(), values(&x));
+    let (shape, input, x) = (Shape::from(output), *x.shape(), values(&x));
     let mut y = Tensor::stale_channels_last(shape)?;
     let mut positions = Buffer::stale(y.len())?;
-    let size = plan.chunk();
+    let size = share(c);
     let tasks = y.memory_mut()?.par_chunks_mut(size).zip(positions.par_chunks_mut(size)).enumerate();
     tasks.for_each(|(task, (y, positions))| {
         for (i, (y, positions)) in y.chunks_exact_mut(c).zip(positions.chunks_exact_mut(c)).enumerate() {
@@ -149,11 +166,16 @@ pub fn max_pool2d<T: Element>(x: &Tensor<T>, window: &Window) -> Result<(Tensor<
 /// # Errors
 /// As [`max_pool2d`], but images may have any size.
 pub fn max_pool2d_values<T: Element>(x: &Tensor<T>, window: &Window) -> Result<Tensor<T>> {
-    let plan = Plan::new(x.shape(), window)?;
+    best_values(x, &Plan::new(x.shape(), window)?)
+}
+
+/// The values of [`maxima`], bit for bit.
+pub(super) fn best_values<T: Element>(x: &Tensor<T>, plan: &impl Cells) -> Result<Tensor<T>> {
+    let [[_, c, _, _], output] = plan.sizes();
     let x = x.channels_last()?;
-    let (c, x) = (plan.input[1], values(&x));
-    let mut y = Tensor::stale_channels_last(plan.output)?;
-    for_each_chunk(y.memory_mut()?, plan.chunk(), |start, part| {
+    let x = values(&x);
+    let mut y = Tensor::stale_channels_last(output)?;
+    for_each_chunk(y.memory_mut()?, share(c), |start, part| {
         for (i, y) in part.chunks_exact_mut(c).enumerate() {
             let any = plan.cells(start / c + i, |from, _, first| {
                 if first {
@@ -172,7 +194,7 @@ pub fn max_pool2d_values<T: Element>(x: &Tensor<T>, window: &Window) -> Result<T
     Ok(y)
 }
 
-/// dx of the input's shape from dy of the output's: each dy goes to the cell that gave the maximum; where windows overlap they add up.
+/// dx of the input's shape from dy of the output's, for any max pooling: each dy goes to the cell that gave the maximum; where windows overlap they add up.
 /// Channels-last.
 ///
 /// # Errors

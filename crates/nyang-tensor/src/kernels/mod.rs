@@ -6,10 +6,12 @@
 //! Images are `[N, C, H, W]` with any strides. A kernel brings them to channels-last memory, which costs nothing where they lie so
 //! already, and returns channels-last images: then the C values of a pixel are neighbours, and the innermost loop runs over them.
 
+pub mod adaptive_pool2d;
 pub mod avg_pool2d;
 mod blocked;
 pub mod channels;
 mod columns;
+pub mod concat;
 pub mod conv2d;
 mod dots;
 pub mod gemm;
@@ -19,6 +21,7 @@ pub mod max_pool2d;
 pub mod peak;
 pub mod simd;
 mod tile;
+pub mod upsample2d;
 mod window;
 
 pub use simd::{Kernels, Tier};
