@@ -47,6 +47,42 @@ class Residual(nn.Sequential):
         return x + super().forward(x)
 
 
+class Branches(nn.Module):
+    """Named modules side by side, their outputs joined: torch.cat along the channels, or sum."""
+
+    def __init__(self, join, **modules):
+        super().__init__()
+        for name, module in modules.items():
+            self.add_module(name, module)
+        self.join = join
+
+    def forward(self, x):
+        outputs = [module(x) for module in self.children()]
+        return sum(outputs) if self.join is sum else self.join(outputs, 1)
+
+
+class OriginalDropout(nn.Module):
+    """Srivastava's: nothing is scaled in training, everything by 1 - p in evaluation."""
+
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+
+    def forward(self, x):
+        return F.dropout(x, 0.0) if self.training else x * (1 - self.p)
+
+
+class StochasticDepth(nn.Module):
+    """torchvision's, which drops whole samples; looked up when it runs, so that a mask can stand in for it."""
+
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+
+    def forward(self, x):
+        return torchvision.ops.stochastic_depth(x, self.p, "row", self.training)
+
+
 class BasicBlock(nn.Module):
     """He et al.'s block, with a learnt shortcut (conv), one that pads channels (pad), or none."""
 

@@ -1,7 +1,7 @@
 //! Neural-network layers, losses, containers and a model zoo, each with its own forward **and** backward.
 //!
 //! - [`Module`] is the trait; a layer is one file: mathematics, configuration, forward, backward, cases.
-//! - [`Flow`] runs modules one after another, [`Residual`] adds a shortcut; both name their children as PyTorch does.
+//! - [`Flow`] runs modules one after another, [`Residual`] adds a shortcut, [`Branches`] run side by side; all name their children as PyTorch does.
 //! - [`loss`] measures how wrong the logits are, [`Init`] gives first values, [`StateDict`] takes all numbers out and puts them back.
 //! - [`check`] compares any module's backward with central differences: for this crate's layers and for yours.
 #![doc = include_str!("../README.md")]
@@ -9,6 +9,7 @@
 pub mod case;
 mod channel_rows;
 pub mod check;
+mod dropping;
 mod error;
 mod freeze;
 mod init;

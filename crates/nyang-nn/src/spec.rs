@@ -58,6 +58,11 @@ impl From<&str> for Value {
         Value::Text(v.to_owned())
     }
 }
+impl From<&[usize]> for Value {
+    fn from(v: &[usize]) -> Self {
+        Value::List(v.iter().map(|&v| v.into()).collect())
+    }
+}
 impl<V: Into<Value> + Copy, const N: usize> From<[V; N]> for Value {
     fn from(v: [V; N]) -> Self {
         Value::List(v.into_iter().map(Into::into).collect())
@@ -137,12 +142,22 @@ impl Spec {
     /// # Errors
     /// [`Error::Spec`].
     pub fn sizes<const N: usize>(&self, field: &str) -> Result<[usize; N]> {
+        let list = self.whole_numbers(field).and_then(|l| l.try_into().ok());
+        list.ok_or_else(|| self.wrong(field, &format!("a list of {N} whole numbers ≥ 0")))
+    }
+
+    /// A field that is sizes, however many.
+    ///
+    /// # Errors
+    /// [`Error::Spec`].
+    pub fn list(&self, field: &str) -> Result<Vec<usize>> {
+        self.whole_numbers(field).ok_or_else(|| self.wrong(field, "a list of whole numbers ≥ 0"))
+    }
+
+    fn whole_numbers(&self, field: &str) -> Option<Vec<usize>> {
         let size = |v: &Value| if let Value::Int(v) = v { usize::try_from(*v).ok() } else { None };
-        let list = match self.config.get(field) {
-            Some(Value::List(list)) => list.iter().map(size).collect::<Option<Vec<_>>>(),
-            _ => None,
-        };
-        list.and_then(|l| l.try_into().ok()).ok_or_else(|| self.wrong(field, &format!("a list of {N} whole numbers ≥ 0")))
+        let Some(Value::List(list)) = self.config.get(field) else { return None };
+        list.iter().map(size).collect()
     }
 }
 
@@ -155,7 +170,7 @@ mod tests {
         let spec = Spec::new("Conv2d").with("groups", 2).with("eps", 0.5).with("bias", true).with("kernel", [3, 5]).with("init", "he");
         assert_eq!(spec.usize("groups").unwrap(), 2);
         assert_eq!(spec.f64("eps").unwrap(), 0.5);
-        assert_eq!(spec.sizes::<2>("kernel").unwrap(), [3, 5]);
+        assert_eq!((spec.sizes::<2>("kernel").unwrap(), spec.list("kernel").unwrap()), ([3, 5], vec![3, 5]));
         assert_eq!((spec.bool("bias").unwrap(), spec.text("init").unwrap()), (true, "he"));
     }
 
@@ -165,6 +180,7 @@ mod tests {
         let error = spec.usize("groups").unwrap_err().to_string();
         assert_eq!(error, "the description of a Conv2d is not valid: `groups` must be a whole number ≥ 0, got Text(\"two\")");
         assert!(spec.usize("stride").is_err() && spec.sizes::<3>("kernel").is_err() && spec.sizes::<2>("groups").is_err());
+        assert!(spec.list("groups").is_err() && spec.list("stride").is_err());
         assert!(spec.f64("groups").is_err() && spec.bool("groups").is_err() && spec.text("kernel").is_err());
     }
 }

@@ -102,6 +102,23 @@ pub(crate) fn pooled_shape(layer: &'static str, window: &Window, input: &Shape) 
     Ok(Shape::from([n, c, oh, ow]))
 }
 
+/// The output size of adaptive pooling or upsampling, checked.
+pub(crate) fn check_bins(layer: &'static str, size: impl Into<Pair>) -> Result<[usize; 2]> {
+    let Pair(size) = size.into();
+    if size.contains(&0) {
+        return Err(Error::config(layer, "size", format!("{size:?}"), "must be positive along each axis"));
+    }
+    Ok(size)
+}
+
+/// The output shape of a layer whose output has this size whatever the input's is.
+pub(crate) fn binned_shape(layer: &'static str, [height, width]: [usize; 2], input: &Shape) -> Result<Shape> {
+    match *input.dims() {
+        [n, c, h, w] if h > 0 && w > 0 => Ok(Shape::from([n, c, height, width])),
+        _ => Err(Error::shape(layer, "[N, C, H, W] with at least one pixel", input)),
+    }
+}
+
 /// A description with the window's numbers.
 pub(crate) fn with_window(spec: Spec, window: &Window) -> Spec {
     let [[top, bottom], [left, right]] = window.padding;

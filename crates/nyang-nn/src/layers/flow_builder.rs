@@ -3,10 +3,10 @@
 use nyang_tensor::{Element, Shape};
 
 use super::{
-    BatchNorm2d, Conv2d, Dropout, Elu, Flatten, Flow, Gelu, GlobalAvgPool2d, Hardswish, LeakyRelu, Linear, MaxPool2d, PRelu, Relu, Relu6,
-    Selu, Sigmoid, Silu, Tanh,
+    AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, BatchNorm2d, Conv2d, Dropout, Dropout2d, Elu, Flatten, Flow, Gelu, GlobalAvgPool2d,
+    Hardswish, LeakyRelu, Linear, MaxPool2d, PRelu, Relu, Relu6, Reshape, Selu, Sigmoid, Silu, SqueezeExcite, Tanh, Upsample, UpsampleMode,
 };
-use crate::{Error, Init, Module, Padding, Result, Scheme};
+use crate::{Error, Init, Module, Padding, Pair, Result, Scheme};
 
 /// Builds a [`Flow`] for inputs of a known shape. Started by [`Flow::input`].
 ///
@@ -45,9 +45,16 @@ enum Step {
     BatchNorm,
     Activation(Activation),
     MaxPool { kernel: usize },
+    AvgPool { kernel: usize },
+    AdaptiveMaxPool { size: Pair },
+    AdaptiveAvgPool { size: Pair },
     GlobalAvgPool,
+    SqueezeExcite { squeezed: usize },
+    Upsample { factor: usize, mode: UpsampleMode },
     Dropout { p: f64 },
+    Dropout2d { p: f64 },
     Flatten,
+    Reshape { shape: Shape },
     Linear { features: usize },
 }
 
@@ -153,14 +160,49 @@ impl FlowBuilder {
         self.step(Step::MaxPool { kernel })
     }
 
+    /// Average pooling over windows side by side.
+    pub fn avg_pool(self, kernel: usize) -> Self {
+        self.step(Step::AvgPool { kernel })
+    }
+
+    /// Max pooling to images of this size, whatever the input's is: [`AdaptiveMaxPool2d`].
+    pub fn adaptive_max_pool(self, size: impl Into<Pair>) -> Self {
+        self.step(Step::AdaptiveMaxPool { size: size.into() })
+    }
+
+    /// Average pooling to images of this size, whatever the input's is: [`AdaptiveAvgPool2d`].
+    pub fn adaptive_avg_pool(self, size: impl Into<Pair>) -> Self {
+        self.step(Step::AdaptiveAvgPool { size: size.into() })
+    }
+
     /// One mean a channel.
     pub fn global_avg_pool(self) -> Self {
         self.step(Step::GlobalAvgPool)
     }
 
+    /// Turns channels up and down by what the whole image shows, through so many numbers in the middle: [`SqueezeExcite`].
+    pub fn squeeze_excite(self, squeezed: usize) -> Self {
+        self.step(Step::SqueezeExcite { squeezed })
+    }
+
+    /// Images `factor` times as high and as wide: [`Upsample`].
+    pub fn upsample(self, factor: usize, mode: UpsampleMode) -> Self {
+        self.step(Step::Upsample { factor, mode })
+    }
+
     /// Dropout with probability `p`.
     pub fn dropout(self, p: f64) -> Self {
         self.step(Step::Dropout { p })
+    }
+
+    /// Dropout of whole channels with probability `p`: [`Dropout2d`].
+    pub fn dropout2d(self, p: f64) -> Self {
+        self.step(Step::Dropout2d { p })
+    }
+
+    /// Each sample under another shape: [`Reshape`].
+    pub fn reshape(self, shape: impl Into<Shape>) -> Self {
+        self.step(Step::Reshape { shape: shape.into() })
     }
 
     /// Images to rows. A linear layer does this by itself.
@@ -209,9 +251,18 @@ impl Step {
             Step::BatchNorm => flow.then(BatchNorm2d::config(image_channels("BatchNorm2d", shape)?).build(init)?),
             Step::Activation(activation) => activation.add(flow, init)?,
             Step::MaxPool { kernel } => flow.then(MaxPool2d::config(kernel).build()?),
+            Step::AvgPool { kernel } => flow.then(AvgPool2d::config(kernel).build()?),
+            Step::AdaptiveMaxPool { size } => flow.then(AdaptiveMaxPool2d::new(size)?),
+            Step::AdaptiveAvgPool { size } => flow.then(AdaptiveAvgPool2d::new(size)?),
             Step::GlobalAvgPool => flow.then(GlobalAvgPool2d::new()),
+            Step::SqueezeExcite { squeezed } => {
+                flow.then(SqueezeExcite::config(image_channels("SqueezeExcite", shape)?, squeezed).build(init)?)
+            }
+            Step::Upsample { factor, mode } => flow.then(Upsample::by(factor)?.mode(mode)),
             Step::Dropout { p } => flow.then(Dropout::new(p)?),
+            Step::Dropout2d { p } => flow.then(Dropout2d::new(p)?),
             Step::Flatten => flow.then(Flatten::new()),
+            Step::Reshape { shape } => flow.then(Reshape::new(shape)?),
             Step::Linear { features } => {
                 let [_, inputs] = *shape.dims() else { return Err(Error::shape("Linear", "[N, …]", shape)) };
                 flow.then(Linear::config(inputs, features).init(scheme(rest)).build(init)?)
@@ -328,6 +379,25 @@ mod tests {
             let spec = flow.spec();
             assert_eq!((spec.children[1].1.kind.as_str(), spec.children[0].1.text("init").unwrap()), (kind, scheme));
         }
+    }
+
+    #[test]
+    fn each_other_step_is_built_and_its_size_inferred() {
+        let flow = Flow::input([48])
+            .reshape([3, 4, 4])
+            .upsample(2, UpsampleMode::Bilinear)
+            .squeeze_excite(2)
+            .dropout2d(0.1)
+            .avg_pool(2)
+            .adaptive_max_pool([3, 4])
+            .adaptive_avg_pool(2)
+            .linear(5)
+            .build::<f32>(&mut Init::seed(1))
+            .unwrap();
+        let kinds: Vec<_> = flow.children().map(|c| c.1.kind()).collect();
+        let want = ["Reshape", "Upsample", "SqueezeExcite", "Dropout2d", "AvgPool2d", "AdaptiveMaxPool2d", "AdaptiveAvgPool2d"];
+        assert_eq!(kinds, [&want[..], &["Flatten", "Linear"]].concat());
+        assert_eq!(flow.out_shape(&Shape::from([7, 48])).unwrap().dims(), [7, 5]);
     }
 
     /// What the table in the docs promises: after 20 layers the signal is neither dead nor blown up.

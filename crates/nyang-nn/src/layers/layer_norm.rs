@@ -7,7 +7,6 @@ use super::batch_norm::check_eps;
 use super::linear::add_sums;
 use crate::case::{Case, boxed};
 use crate::module::check_dy;
-use crate::spec::Value;
 use crate::{Build, Ctx, Error, Init, Module, Param, Result, Saved, Spec, state};
 
 pub(crate) const KIND: &str = "LayerNorm";
@@ -207,21 +206,16 @@ impl<T: Element> Module<T> for LayerNorm<T> {
     state!(T: option weight, option bias);
 
     fn spec(&self) -> Spec {
-        let sizes = self.config.shape.dims().iter().map(|&size| size.into()).collect();
-        let mut spec = Spec::new(KIND).with("eps", self.config.eps).with("affine", self.config.affine).with("bias", self.config.bias);
-        spec.config.insert("shape".to_owned(), Value::List(sizes));
-        spec
+        Spec::new(KIND)
+            .with("eps", self.config.eps)
+            .with("affine", self.config.affine)
+            .with("bias", self.config.bias)
+            .with("shape", self.config.shape.dims())
     }
 }
 
 pub(crate) fn build<T: Element>(spec: &Spec, b: &mut Build<'_, T>) -> Result<Box<dyn Module<T>>> {
-    let size = |v: &Value| if let Value::Int(v) = v { usize::try_from(*v).ok() } else { None };
-    let sizes = match spec.config.get("shape") {
-        Some(Value::List(list)) => list.iter().map(size).collect::<Option<Vec<_>>>(),
-        _ => None,
-    };
-    let wrong = || Error::Spec { kind: KIND.to_owned(), what: "`shape` must be a list of whole numbers ≥ 0".to_owned() };
-    let shape = Shape::new(&sizes.ok_or_else(wrong)?)?;
+    let shape = Shape::new(&spec.list("shape")?)?;
     let config = LayerNormConfig { shape, eps: spec.f64("eps")?, affine: spec.bool("affine")?, bias: spec.bool("bias")? };
     boxed(config.build::<T>(b.init)?)
 }
@@ -261,6 +255,7 @@ pub(crate) const CASES: &[Case] = &[
 mod tests {
     use super::*;
     use crate::Registry;
+    use crate::spec::Value;
 
     /// [1, 2, 3, 4] has mean 2.5 and biased variance 1.25; with ε = 1e-5 these are batch norm's numbers, but for each row on its own.
     #[test]

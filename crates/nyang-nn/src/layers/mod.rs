@@ -6,12 +6,17 @@ use nyang_tensor::Element;
 use crate::case::Case;
 use crate::registry::BuildFn;
 
+mod adaptive_avg_pool2d;
+mod adaptive_max_pool2d;
 mod avg_pool2d;
 pub mod batch_norm;
 mod batch_norm1d;
 mod batch_norm2d;
+mod branches;
 mod conv2d;
+mod drop_path;
 mod dropout;
+mod dropout2d;
 mod elu;
 mod flatten;
 mod flow;
@@ -31,13 +36,16 @@ mod pad_shortcut;
 mod prelu;
 mod relu;
 mod relu6;
+mod reshape;
 mod residual;
 mod selu;
 mod sigmoid;
 mod silu;
 mod softmax;
 mod softplus;
+mod squeeze_excite;
 mod tanh;
+mod upsample;
 
 /// From `file: Type, …;` for each layer: its types exported, its cases and its builder listed.
 macro_rules! layers {
@@ -57,11 +65,16 @@ macro_rules! layers {
 pub use flow_builder::FlowBuilder;
 
 layers! {
+    adaptive_avg_pool2d: AdaptiveAvgPool2d;
+    adaptive_max_pool2d: AdaptiveMaxPool2d;
     avg_pool2d: AvgPool2d, AvgPool2dConfig;
     batch_norm1d: BatchNorm1d, BatchNorm1dConfig;
     batch_norm2d: BatchNorm2d, BatchNorm2dConfig;
+    branches: Branches;
     conv2d: Conv2d, Conv2dConfig;
+    drop_path: DropPath;
     dropout: Dropout;
+    dropout2d: Dropout2d;
     elu: Elu;
     flatten: Flatten;
     flow: Flow;
@@ -80,11 +93,14 @@ layers! {
     prelu: PRelu, PReluConfig;
     relu: Relu;
     relu6: Relu6;
+    reshape: Reshape;
     residual: Residual;
     selu: Selu;
     sigmoid: Sigmoid;
     silu: Silu;
     softmax: Softmax;
     softplus: Softplus;
+    squeeze_excite: SqueezeExcite, SqueezeExciteConfig;
     tanh: Tanh;
+    upsample: Upsample, UpsampleMode;
 }
