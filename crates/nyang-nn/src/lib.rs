@@ -3,6 +3,7 @@
 //! - [`Module`] is the trait; a layer is one file: mathematics, configuration, forward, backward, cases.
 //! - [`Flow`] runs modules one after another, [`Residual`] adds a shortcut, [`Branches`] run side by side; all name their children as PyTorch does.
 //! - [`loss`] measures how wrong the logits are, [`Init`] gives first values, [`StateDict`] takes all numbers out and puts them back.
+//! - [`optimize()`] makes a model for inference: batch norms go into the weights before them, dropout goes away.
 //! - [`check`] compares any module's backward with central differences: for this crate's layers and for yours.
 #![doc = include_str!("../README.md")]
 
@@ -16,6 +17,7 @@ mod init;
 pub mod layers;
 pub mod loss;
 mod module;
+mod optimize;
 mod param;
 mod pointwise;
 mod registry;
@@ -33,6 +35,7 @@ pub use layers::*;
 pub use loss::{Bce, CrossEntropy, Distillation, Loss, LossMean, LossSum, Mse, SigmoidFocal, SoftmaxFocal};
 pub use module::{Ctx, Mode, Module, Observer, Pass, Saved};
 pub use nyang_tensor::{Element, Rng, Shape, Targets, Tensor};
+pub use optimize::optimize;
 pub use param::{Param, Path, Visit, VisitMut};
 pub use pointwise::{Curve, Pointwise};
 pub use registry::{Build, BuildFn, Children, Registry};

@@ -179,6 +179,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("AvgPool2d/cells", &[1, 2, 5, 6], Some("nn.AvgPool2d(3, 2, 1, count_include_pad=False)"), cells, cells),
     Case::new("AvgPool2d/oblong", &[2, 1, 4, 6], Some("nn.AvgPool2d((2, 3), (1, 2), (1, 0), ceil_mode=True)"), oblong, oblong),
     Case::new("AvgPool2d/divisor", &[2, 2, 5, 4], Some("nn.AvgPool2d(3, padding=1, ceil_mode=True, divisor_override=4)"), divided, divided),
+    Case::new("AvgPool2d/wide", &[1, 37, 7, 6], Some("nn.AvgPool2d(3, 2, 1)"), overlapping, overlapping),
 ];
 
 #[cfg(test)]

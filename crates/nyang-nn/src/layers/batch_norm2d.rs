@@ -76,6 +76,9 @@ fn no_affine<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
 fn frozen<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
     boxed(BatchNorm2d::config(3).frozen(true).build::<T>(init)?)
 }
+fn odd<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(BatchNorm2d::config(37).build::<T>(init)?)
+}
 
 /// In PyTorch a layer is frozen by `eval()`, and `train()` must not undo it.
 const FROZEN: &str = "(lambda m: setattr(m.eval(), 'train', lambda mode=True: m) or m)(nn.BatchNorm2d(3))";
@@ -88,6 +91,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("BatchNorm2d/cumulative", &[2, 3, 3, 2], Some("nn.BatchNorm2d(3, momentum=None)"), cumulative, cumulative),
     Case::new("BatchNorm2d/no_affine", &[2, 3, 2, 3], Some("nn.BatchNorm2d(3, affine=False)"), no_affine, no_affine),
     Case::new("BatchNorm2d/frozen", &[2, 3, 3, 3], Some(FROZEN), frozen, frozen),
+    Case::new("BatchNorm2d/odd", &[3, 37, 3, 5], Some("nn.BatchNorm2d(37)"), odd, odd),
+    Case::new("BatchNorm2d/two_values", &[2, 3, 1, 1], Some("nn.BatchNorm2d(3)"), plain, plain),
 ];
 
 #[cfg(test)]

@@ -246,6 +246,36 @@ fn same<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
 fn same_dilated<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
     boxed(Conv2d::config(1, 1, 2).dilation([3, 1]).padding(Padding::Same).build::<T>(init)?)
 }
+fn wide<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(19, 37, 3).padding(1).build::<T>(init)?)
+}
+fn tiles<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(17, 33, 3).build::<T>(init)?)
+}
+fn wide_strided<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(17, 18, 3).stride(2).padding(1).bias(false).build::<T>(init)?)
+}
+fn wide_pointwise<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(33, 21, 1).build::<T>(init)?)
+}
+fn wide_grouped<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(34, 38, 3).groups(2).padding(1).build::<T>(init)?)
+}
+fn wide_depthwise<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(37, 37, 3).groups(37).padding(1).build::<T>(init)?)
+}
+fn depthwise_strided<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(19, 19, 5).stride(2).padding(2).groups(19).bias(false).build::<T>(init)?)
+}
+fn wide_dilated<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(17, 9, 3).dilation(2).padding(2).build::<T>(init)?)
+}
+fn stem<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(3, 17, 7).stride(2).padding(3).bias(false).build::<T>(init)?)
+}
+fn one_pixel<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Conv2d::config(3, 4, 3).padding(1).build::<T>(init)?)
+}
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("Conv2d/plain", &[2, 3, 5, 6], Some("nn.Conv2d(3, 4, 3)"), plain, plain),
@@ -274,6 +304,22 @@ pub(crate) const CASES: &[Case] = &[
         same_dilated,
         same_dilated,
     ),
+    Case::new("Conv2d/wide", &[1, 19, 9, 7], Some("nn.Conv2d(19, 37, 3, padding=1)"), wide, wide),
+    Case::new("Conv2d/tiles", &[1, 17, 12, 11], Some("nn.Conv2d(17, 33, 3)"), tiles, tiles),
+    Case::new("Conv2d/wide_strided", &[2, 17, 7, 7], Some("nn.Conv2d(17, 18, 3, 2, 1, bias=False)"), wide_strided, wide_strided),
+    Case::new("Conv2d/wide_pointwise", &[1, 33, 3, 5], Some("nn.Conv2d(33, 21, 1)"), wide_pointwise, wide_pointwise),
+    Case::new("Conv2d/wide_grouped", &[1, 34, 4, 5], Some("nn.Conv2d(34, 38, 3, groups=2, padding=1)"), wide_grouped, wide_grouped),
+    Case::new("Conv2d/wide_depthwise", &[1, 37, 6, 5], Some("nn.Conv2d(37, 37, 3, groups=37, padding=1)"), wide_depthwise, wide_depthwise),
+    Case::new(
+        "Conv2d/depthwise_strided",
+        &[1, 19, 7, 8],
+        Some("nn.Conv2d(19, 19, 5, 2, 2, groups=19, bias=False)"),
+        depthwise_strided,
+        depthwise_strided,
+    ),
+    Case::new("Conv2d/wide_dilated", &[1, 17, 8, 7], Some("nn.Conv2d(17, 9, 3, dilation=2, padding=2)"), wide_dilated, wide_dilated),
+    Case::new("Conv2d/stem", &[1, 3, 13, 11], Some("nn.Conv2d(3, 17, 7, 2, 3, bias=False)"), stem, stem),
+    Case::new("Conv2d/one_pixel", &[1, 3, 1, 1], Some("nn.Conv2d(3, 4, 3, padding=1)"), one_pixel, one_pixel),
 ];
 
 #[cfg(test)]

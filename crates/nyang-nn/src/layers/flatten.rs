@@ -80,6 +80,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("Flatten/images", &[2, 3, 4, 5], Some("nn.Flatten()"), plain, plain),
     Case::new("Flatten/rows", &[2, 3], Some("nn.Flatten()"), plain, plain),
     Case::new("Flatten/one_pixel", &[3, 4, 1, 1], Some("nn.Flatten()"), plain, plain),
+    Case::new("Flatten/wide", &[2, 37, 3, 2], Some("nn.Flatten()"), plain, plain),
 ];
 
 #[cfg(test)]

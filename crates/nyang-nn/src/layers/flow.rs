@@ -2,7 +2,7 @@
 
 use nyang_tensor::{Element, Shape, Tensor};
 
-use super::{Conv2d, FlowBuilder, GlobalAvgPool2d, Linear, Relu};
+use super::{BatchNorm2d, Conv2d, Flatten, FlowBuilder, GlobalAvgPool2d, Linear, MaxPool2d, Relu};
 use crate::case::{Case, boxed};
 use crate::{Build, Ctx, Error, Init, Module, Path, Result, Saved, Spec, Visit, VisitMut};
 
@@ -150,6 +150,20 @@ fn nested<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
     let inner = Flow::new().then(Linear::config(4, 5).build(init)?).then(Relu::new());
     boxed(Flow::new().named("body", inner).named("head", Linear::config(5, 2).build(init)?))
 }
+fn network<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(
+        Flow::new()
+            .then(Conv2d::config(2, 17, 3).padding(1).bias(false).build(init)?)
+            .then(BatchNorm2d::config(17).build(init)?)
+            .then(Relu::new())
+            .then(MaxPool2d::config(2).build()?)
+            .then(Flatten::new())
+            .then(Linear::config(153, 3).build(init)?),
+    )
+}
+
+const NETWORK: &str = "nn.Sequential(nn.Conv2d(2, 17, 3, padding=1, bias=False), nn.BatchNorm2d(17), nn.ReLU(), nn.MaxPool2d(2), \
+    nn.Flatten(), nn.Linear(153, 3))";
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("Flow/rows", &[3, 4], Some("nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))"), rows, rows),
@@ -167,6 +181,7 @@ pub(crate) const CASES: &[Case] = &[
         nested,
         nested,
     ),
+    Case::new("Flow/network", &[3, 2, 6, 6], Some(NETWORK), network, network),
 ];
 
 #[cfg(test)]

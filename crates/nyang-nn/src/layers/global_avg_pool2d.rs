@@ -92,4 +92,5 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("GlobalAvgPool2d/square", &[2, 3, 4, 4], Some("nn.AdaptiveAvgPool2d(1)"), plain, plain),
     Case::new("GlobalAvgPool2d/oblong", &[1, 5, 7, 2], Some("nn.AdaptiveAvgPool2d(1)"), plain, plain),
     Case::new("GlobalAvgPool2d/one_pixel", &[3, 2, 1, 1], Some("nn.AdaptiveAvgPool2d(1)"), plain, plain),
+    Case::new("GlobalAvgPool2d/wide", &[2, 37, 5, 3], Some("nn.AdaptiveAvgPool2d(1)"), plain, plain),
 ];

@@ -175,12 +175,20 @@ fn no_bias<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
 fn wide<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
     boxed(Linear::config(70, 65).init(Scheme::HeNormal).build::<T>(init)?)
 }
+fn odd<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Linear::config(33, 19).build::<T>(init)?)
+}
+fn one_number<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Linear::config(1, 1).build::<T>(init)?)
+}
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("Linear/plain", &[4, 5], Some("nn.Linear(5, 3)"), plain, plain),
     Case::new("Linear/no_bias", &[4, 5], Some("nn.Linear(5, 3, bias=False)"), no_bias, no_bias),
     Case::new("Linear/one_sample", &[1, 5], Some("nn.Linear(5, 3)"), plain, plain),
     Case::new("Linear/wide", &[3, 70], Some("nn.Linear(70, 65)"), wide, wide),
+    Case::new("Linear/odd", &[17, 33], Some("nn.Linear(33, 19)"), odd, odd),
+    Case::new("Linear/one_number", &[3, 1], Some("nn.Linear(1, 1)"), one_number, one_number),
 ];
 
 #[cfg(test)]

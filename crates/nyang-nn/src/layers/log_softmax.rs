@@ -113,6 +113,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("LogSoftmax/images", &[2, 3, 4, 5], Some("nn.LogSoftmax(1)"), plain, plain),
     Case::new("LogSoftmax/sequences", &[2, 4, 3], Some("nn.LogSoftmax(1)"), plain, plain),
     Case::new("LogSoftmax/one_class", &[3, 1], Some("nn.LogSoftmax(1)"), plain, plain),
+    Case::new("LogSoftmax/wide", &[2, 131], Some("nn.LogSoftmax(1)"), plain, plain),
 ];
 
 #[cfg(test)]

@@ -148,6 +148,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("MaxPool2d/ceil", &[1, 2, 5, 5], Some("nn.MaxPool2d(2, ceil_mode=True)"), ceiled, ceiled),
     Case::new("MaxPool2d/dilated", &[1, 2, 5, 5], Some("nn.MaxPool2d(2, 1, dilation=2)"), dilated, dilated),
     Case::new("MaxPool2d/oblong", &[2, 1, 4, 6], Some("nn.MaxPool2d((2, 3), (1, 2), (0, 1), (2, 1), ceil_mode=True)"), oblong, oblong),
+    Case::new("MaxPool2d/wide", &[1, 37, 7, 6], Some("nn.MaxPool2d(3, 2, 1)"), overlapping, overlapping),
 ];
 
 #[cfg(test)]

@@ -166,6 +166,9 @@ fn shared<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
 fn each<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
     boxed(PRelu::config(3).first(-0.5).build::<T>(init)?)
 }
+fn wide<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(PRelu::config(37).build::<T>(init)?)
+}
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("PRelu/shared", &[2, 3, 4, 5], Some("nn.PReLU()"), shared, shared),
@@ -173,6 +176,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("PRelu/rows", &[5, 3], Some("nn.PReLU(3)"), each, each),
     Case::new("PRelu/sequences", &[2, 3, 4], Some("nn.PReLU(3)"), each, each),
     Case::new("PRelu/vector", &[7], Some("nn.PReLU()"), shared, shared),
+    Case::new("PRelu/wide", &[2, 37, 3, 3], Some("nn.PReLU(37)"), wide, wide),
 ];
 
 #[cfg(test)]

@@ -85,6 +85,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("Relu/rows", &[3, 4], Some("nn.ReLU()"), plain, plain),
     Case::new("Relu/images", &[2, 3, 4, 5], Some("nn.ReLU()"), plain, plain),
     Case::new("Relu/vector", &[7], Some("nn.ReLU()"), plain, plain),
+    Case::new("Relu/wide", &[2, 37, 3, 5], Some("nn.ReLU()"), plain, plain),
 ];
 
 #[cfg(test)]

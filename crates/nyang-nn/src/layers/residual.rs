@@ -2,7 +2,7 @@
 
 use nyang_tensor::{Element, Shape, Tensor};
 
-use super::{BatchNorm2d, Conv2d, Flow, PadShortcut, Relu};
+use super::{BatchNorm2d, Conv2d, DropPath, Flow, PadShortcut, Relu};
 use crate::case::{Case, boxed};
 use crate::{Build, Ctx, Error, Init, Module, Path, Result, Saved, Spec, Visit, VisitMut};
 
@@ -217,12 +217,21 @@ fn padded<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
 fn linear<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
     boxed(Residual::new(Flow::new().named("conv", Conv2d::config(2, 2, 3).padding(1).build(init)?)))
 }
+fn wide<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Residual::new(Flow::new().named("conv", Conv2d::config(19, 19, 3).padding(1).build(init)?)))
+}
+fn drop_path<T: Element>(init: &mut Init) -> Result<Box<dyn Module<T>>> {
+    boxed(Residual::new(Flow::new().then(Conv2d::config(2, 2, 3).padding(1).build(init)?).named("drop_path", DropPath::new(0.5)?)))
+}
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("Residual/identity", &[3, 3, 4, 4], Some("BasicBlock(3, 3)"), identity, identity),
     Case::new("Residual/projected", &[3, 3, 4, 4], Some("BasicBlock(3, 4, stride=2, shortcut='conv')"), projected, projected),
     Case::new("Residual/padded", &[3, 2, 4, 4], Some("BasicBlock(2, 4, stride=2, shortcut='pad')"), padded, padded),
     Case::new("Residual/linear", &[2, 2, 3, 3], Some("Residual(conv=nn.Conv2d(2, 2, 3, padding=1))"), linear, linear),
+    Case::new("Residual/wide", &[2, 19, 4, 5], Some("Residual(conv=nn.Conv2d(19, 19, 3, padding=1))"), wide, wide),
+    // None: PyTorch would have to be given the mask of a module inside
+    Case::new("Residual/drop_path", &[4, 2, 3, 3], None, drop_path, drop_path),
 ];
 
 #[cfg(test)]

@@ -113,6 +113,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("Softmax/images", &[2, 3, 4, 5], Some("nn.Softmax(1)"), plain, plain),
     Case::new("Softmax/sequences", &[2, 4, 3], Some("nn.Softmax(1)"), plain, plain),
     Case::new("Softmax/one_class", &[3, 1], Some("nn.Softmax(1)"), plain, plain),
+    Case::new("Softmax/wide", &[2, 131], Some("nn.Softmax(1)"), plain, plain),
 ];
 
 #[cfg(test)]

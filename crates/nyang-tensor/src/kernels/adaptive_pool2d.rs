@@ -137,8 +137,11 @@ pub fn adaptive_max_pool2d_values<T: Element>(x: &Tensor<T>, size: [usize; 2]) -
     best_values(x, &Bins::new("adaptive_max_pool2d", x.shape(), size)?)
 }
 
-/// The cells of each output value's bin in plain loops: their values, in row-major order of output and bin, with their `[n, c, h, w]`.
-fn plain_bins<T: Element>(x: &Tensor<T>, size: [usize; 2]) -> Result<Vec<Vec<([usize; 4], T)>>> {
+/// A cell's `[n, c, h, w]`, and its value.
+type Cell<T> = ([usize; 4], T);
+
+/// The cells of each output value's bin in plain loops, in row-major order of output and bin.
+fn plain_bins<T: Element>(x: &Tensor<T>, size: [usize; 2]) -> Result<Vec<Vec<Cell<T>>>> {
     let [n, c, h, w] = Bins::new("adaptive_pool2d", x.shape(), size)?.input;
     let edges = |i: usize, n: usize, o: usize| {
         (o as f64 * i as f64 / n as f64).floor() as usize..((o + 1) as f64 * i as f64 / n as f64).ceil() as usize
