@@ -382,6 +382,25 @@ mod tests {
         }
     }
 
+    /// In evaluation every sample is on its own: what is no number in one of them shows in its output, and nowhere else, to the bit.
+    #[test]
+    fn nan_and_infinity_stay_in_their_sample() {
+        for (case, _) in all().filter(|(case, mode)| *mode == Mode::Eval && case.input.len() > 1 && case.input[0] > 1) {
+            let mut module = (case.build_f32)(&mut Init::seed(1)).unwrap();
+            spread_state(module.as_mut());
+            let x: Tensor<f32> = case.random_input(1).unwrap();
+            let clean = module.infer(x.clone(), &mut Ctx::eval()).unwrap().to_vec();
+            let sample = clean.len() / case.input[0];
+            for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let mut x = x.contiguous().unwrap();
+                x.as_mut_slice().unwrap()[0] = odd;
+                let y = module.infer(x, &mut Ctx::eval()).unwrap().to_vec();
+                assert!(!odd.is_nan() || y[..sample].iter().any(|v| v.is_nan()), "{}: NaN is lost", case.name);
+                assert_eq!(y[sample..], clean[sample..], "{}: {odd} reaches another sample", case.name);
+            }
+        }
+    }
+
     /// The check itself is checked: plant mistakes and see them found.
     #[test]
     fn planted_mistakes_are_found() {

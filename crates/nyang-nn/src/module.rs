@@ -69,6 +69,9 @@ pub trait Module<T: Element = f32>: Any + Send + Sync {
 
     /// Evaluation: keeps nothing, so that any number of threads may share the module. Equals `forward` in [`Mode::Eval`] bit for bit.
     ///
+    /// Each sample is on its own: its bits do not depend on the others, and a NaN or an infinity stays in the sample that has it. No number
+    /// is an error; [`Observer`]s can look for what is not finite.
+    ///
     /// # Errors
     /// As [`Module::out_shape`].
     fn infer(&self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>>;

@@ -126,6 +126,14 @@ mod tests {
         assert_eq!(layer.num_batches_tracked, 0);
     }
 
+    /// γ = 1 and not U(0, 1), with which another framework began; and a variance of 1, not 0.
+    #[test]
+    fn first_values_are_pytorchs() {
+        let layer = BatchNorm2d::config(3).build::<f64>(&mut Init::seed(1)).unwrap();
+        assert_eq!((layer.weight.value.to_vec(), layer.bias.value.to_vec()), (vec![1.0; 3], vec![0.0; 3]));
+        assert_eq!((layer.running_mean.to_vec(), layer.running_var.to_vec()), (vec![0.0; 3], vec![1.0; 3]));
+    }
+
     #[test]
     fn a_large_mean_does_not_swallow_the_variance() {
         let mut layer = BatchNorm2d::config(1).build::<f32>(&mut Init::seed(1)).unwrap();

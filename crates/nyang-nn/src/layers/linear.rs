@@ -195,6 +195,16 @@ pub(crate) const CASES: &[Case] = &[
 mod tests {
     use super::*;
 
+    /// U(±1/√in), PyTorch's: another framework's default was √6 times as wide.
+    #[test]
+    fn first_values_fill_pytorchs_bounds_and_no_more() {
+        let layer = Linear::config(27, 1000).build::<f64>(&mut Init::seed(1)).unwrap();
+        let largest = |t: &Tensor<f64>| t.to_vec().iter().fold(0.0f64, |m, v| m.max(v.abs()));
+        for (values, least) in [(&layer.weight.value, 0.1924), (&layer.bias.as_ref().unwrap().value, 0.191)] {
+            assert!((least..=0.192_450_09).contains(&largest(values)), "{}", largest(values));
+        }
+    }
+
     #[test]
     fn a_product_that_can_be_checked_by_hand() {
         let mut layer = Linear::config(2, 1).build::<f64>(&mut Init::seed(1)).unwrap();

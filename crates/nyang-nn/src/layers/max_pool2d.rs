@@ -164,6 +164,16 @@ mod tests {
         assert_eq!(dx.to_vec(), [0.0, 3.0, 0.0, 0.0]);
     }
 
+    /// PyTorch's `max_pool2d([[nan, 5], [nan, 2]])`: NaN is the largest, and the last of them gets the gradient.
+    #[test]
+    fn nan_is_the_maximum_and_the_last_of_them_gets_the_gradient() {
+        let mut layer = MaxPool2d::config(2).build().unwrap();
+        let x = Tensor::from_vec([1, 1, 2, 2], vec![f64::NAN, 5.0, f64::NAN, 2.0]).unwrap();
+        assert!(layer.forward(x, &mut Ctx::train(1)).unwrap().item().unwrap().is_nan());
+        let dx = layer.backward(Tensor::full([1, 1, 1, 1], 3.0).unwrap(), &mut Ctx::train(1)).unwrap();
+        assert_eq!(dx.to_vec(), [0.0, 0.0, 3.0, 0.0]);
+    }
+
     #[test]
     fn bad_windows_are_errors_that_name_the_field() {
         let bad = [
