@@ -12,7 +12,7 @@ pub use nyang_nn::check::{GradCheck, check_gradients};
 pub use nyang_nn::layers::*;
 pub use nyang_nn::{
     Bce, CrossEntropy, Ctx, Distillation, Element, Init, Loss, Mode, Module, Mse, Padding, Param, Registry, Rng, Saved, Scheme, Shape,
-    SigmoidFocal, SoftmaxFocal, Spec, StateDict, Targets, Tensor, state, summary, zoo,
+    SigmoidFocal, SoftmaxFocal, Spec, StateDict, Targets, Tensor, optimize, state, summary, zoo,
 };
 pub use nyang_optim::{
     Adagrad, Adam, AdamW, Constant, Cosine, CosineWarmRestarts, Ema, ExponentialDecay, Group, LinearRamp, Lion, MultiStep, NAdam, OneCycle,
