@@ -1,6 +1,7 @@
-//! The workspace's chores: `bench`, `gradcheck`, `parity`, `docs` and `tidy`, each called as `cargo xtask NAME`.
+//! The workspace's chores: `bench`, `clients`, `gradcheck`, `parity`, `docs` and `tidy`, each called as `cargo xtask NAME`.
 
 mod bench;
+mod clients;
 mod docs;
 mod gradcheck;
 mod parity;
@@ -42,6 +43,8 @@ enum Task {
         /// The case's words
         words: Vec<String>,
     },
+    /// Ask the real programs whether they accept what we write: Weights & Biases, TensorBoard
+    Clients(clients::How),
     /// Write docs/reference.md, the table of every layer, loss, optimizer and schedule, and docs/transforms.md, what each transform does
     Docs {
         /// Write nothing: fail if the file does not say what the pages say
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Task::Parity(how) => parity::run(&how),
         Task::Bench(how) => bench::run(&how),
         Task::BenchWorker { threads, words } => bench::worker::run(threads, &words),
+        Task::Clients(how) => clients::run(&how),
         Task::Docs { check } => docs::run(check),
         Task::Tidy => tidy::run(),
     };

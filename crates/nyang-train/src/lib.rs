@@ -2,6 +2,7 @@
 //!
 //! - [`Trainer::fit`] is one page: epochs, early stopping, the best model saved and returned. [`Callback`]s watch it.
 //! - [`metrics`] counts over the whole epoch: confusion matrix, accuracy, precision, recall, F1, scikit-learn's report.
+//! - [`logs`] writes CSV, JSON lines, TensorBoard's and Weights & Biases' files; [`report`] a page to show; [`insight`] looks into a network.
 //! - [`save_model`] and [`load_model`] keep structure and weights in one file; [`Classifier`] predicts and evaluates with it.
 //! - [`files`] writes each file whole or not at all, and reads none that is damaged, foreign or too new without saying so.
 #![doc = include_str!("../README.md")]
@@ -13,11 +14,14 @@ mod classifier;
 mod error;
 mod evaluate;
 pub mod files;
+pub mod insight;
+pub mod logs;
 mod metric;
 pub mod metrics;
 mod model_file;
 pub mod prelude;
 mod progress;
+pub mod report;
 mod tally;
 mod trainer;
 
