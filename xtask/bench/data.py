@@ -4,7 +4,7 @@
                    (`albumentations`), or torchvision's decoder and its v2 transforms (`torchvision`)
     memory         20,000 images of 32 × 32: padded crop, flip, standardise as one vectorised function of a batch (`vectorised`)
 
-A call is a pass over all images in batches of 64. Workers stay alive between passes, which PyTorch does not do unless it is asked to.
+A call is a pass over all images in batches of 64, with as many workers as threads; on one thread without workers. Workers stay alive between passes, which PyTorch does not do unless it is asked to.
 """
 
 import torch
@@ -50,7 +50,8 @@ def with_torchvision():
 
 def jpeg(variant, folder):
     dataset = Files(folder, {"albumentations": with_albumentations, "torchvision": with_torchvision}[variant]())
-    loader = torch.utils.data.DataLoader(dataset, BATCH, shuffle=True, num_workers=torch.get_num_threads(), persistent_workers=True)
+    workers = torch.get_num_threads() if torch.get_num_threads() > 1 else 0
+    loader = torch.utils.data.DataLoader(dataset, BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
 
     def one_pass():
         assert sum(len(images) for images, _ in loader) == len(dataset)

@@ -1,7 +1,7 @@
 //! Loading: photographs from JPEG files to standardised batches, and augmentation of small images in memory.
 //!
 //! A call is a pass over all images in batches of 64, by as many workers as there are threads, which start within the pass as they do in
-//! an epoch. Both sides read the same files, which are made on the spot.
+//! an epoch; on one thread there are no workers, so that its processor time is all there is. Both sides read the same files, which are made on the spot.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ pub fn cases(chosen: &[String]) -> Vec<Case> {
 
 /// The work of a case.
 pub fn prepare(kind: &str) -> Result<Work, Anything> {
-    let workers = rayon::current_num_threads();
+    let workers = Some(rayon::current_num_threads()).filter(|n| *n > 1).unwrap_or(0);
     let (loader, images) = match kind {
         "jpeg" => {
             let set = ImageFolder::open(folder())?;
