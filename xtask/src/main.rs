@@ -1,7 +1,8 @@
-//! The workspace's chores: `bench`, `clients`, `gradcheck`, `parity`, `docs` and `tidy`, each called as `cargo xtask NAME`.
+//! The workspace's chores: `bench`, `clients`, `compare`, `gradcheck`, `parity`, `docs` and `tidy`, each called as `cargo xtask NAME`.
 
 mod bench;
 mod clients;
+mod compare;
 mod docs;
 mod gradcheck;
 mod parity;
@@ -45,6 +46,9 @@ enum Task {
     },
     /// Ask the real programs whether they accept what we write: Weights & Biases, TensorBoard
     Clients(clients::How),
+    /// Compare whole models with PyTorch and onnxruntime: weights and files swapped, training side by side
+    #[command(subcommand)]
+    Compare(compare::What),
     /// Write docs/reference.md, the table of every layer, loss, optimizer and schedule, and docs/transforms.md, what each transform does
     Docs {
         /// Write nothing: fail if the file does not say what the pages say
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
         Task::Bench(how) => bench::run(&how),
         Task::BenchWorker { threads, words } => bench::worker::run(threads, &words),
         Task::Clients(how) => clients::run(&how),
+        Task::Compare(what) => compare::run(&what),
         Task::Docs { check } => docs::run(check),
         Task::Tidy => tidy::run(),
     };

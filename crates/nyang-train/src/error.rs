@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use nyang_data::Source;
 
-use crate::Blame;
+use crate::{Blame, WeightsProblem};
 
 /// A result whose error is this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -197,6 +197,24 @@ pub enum Error {
         /// Where the batch's samples come from.
         samples: Vec<Source>,
     },
+    /// Weights that cannot be read, or that are not a model's.
+    #[error("{}: {problem}", path.display())]
+    Weights {
+        /// The file that they are from.
+        path: PathBuf,
+        /// What is wrong.
+        problem: WeightsProblem,
+    },
+    /// A module that an ONNX file cannot hold.
+    #[error("{}{kind} cannot be written as ONNX: {why}", if path.is_empty() { String::new() } else { format!("at `{path}`: ") })]
+    Onnx {
+        /// Where in the model it is.
+        path: String,
+        /// What kind of module it is.
+        kind: String,
+        /// Why not, and what to do.
+        why: String,
+    },
     /// The last batch has one sample, and the model cannot learn from one.
     #[error(
         "the last of an epoch's {batches} batches has one sample ({samples} in all), and the model cannot learn from one: {why}; \
@@ -241,6 +259,11 @@ impl Error {
     /// Builds [`Error::Argument`].
     pub fn argument(op: &'static str, name: &'static str, value: impl ToString, why: &'static str) -> Self {
         Error::Argument { op, name, value: value.to_string(), why }
+    }
+
+    /// Builds [`Error::Weights`].
+    pub fn weights(path: impl AsRef<Path>, problem: WeightsProblem) -> Self {
+        Error::Weights { path: path.as_ref().to_path_buf(), problem }
     }
 
     /// Builds [`Error::File`].

@@ -21,7 +21,8 @@ pub use nyang_optim::{
 };
 
 pub use crate::metrics::{ConfusionMatrix, Probabilities, accuracy, f1_score, macro_f1};
+pub use crate::onnx::Onnx;
 pub use crate::{
-    BatchReport, Callback, Classifier, Control, EpochEnd, Error, Evaluation, Every, Finding, Metric, ModelCard, Plan, Plateau, Prediction,
-    Progress, Result, Run, RunEnd, Trainer, evaluate, load_model, save_model,
+    BatchReport, Callback, Classifier, Control, EpochEnd, Error, Evaluation, Every, Finding, LoadReport, Metric, ModelCard, Plan, Plateau,
+    Prediction, Progress, Result, Run, RunEnd, Trainer, Weights, evaluate, load_model, save_model,
 };

@@ -33,7 +33,7 @@ const PICKLE: &str = "a Python pickle, as old PyTorch files are";
 const WEB_PAGE: &str = "a web page: the download went wrong";
 
 /// What a file with these first bytes and this size seems to be; `None` if it begins as ours do.
-pub(super) fn looks_like(first: &[u8], size: u64) -> Option<&'static str> {
+pub(crate) fn looks_like(first: &[u8], size: u64) -> Option<&'static str> {
     if first.starts_with(&MAGIC) {
         return None;
     }

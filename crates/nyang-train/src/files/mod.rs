@@ -16,3 +16,5 @@ mod tensor;
 
 pub use atomic::write_atomically;
 pub use tensor::TensorBytes;
+
+pub(crate) use foreign::looks_like;

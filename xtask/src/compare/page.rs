@@ -1,0 +1,116 @@
+//! The figures as a table and as plots, and docs/comparison.md, which is prose around them.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::plot::{Series, svg};
+use super::verdict::{divergence, losses, yardstick};
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or(f64::NAN)
+}
+
+/// `98.33 ± 0.30`: mean and deviation over the seeds.
+fn spread(values: &Value) -> String {
+    let values: Vec<f64> = values.as_array().into_iter().flatten().map(number).collect();
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let deviation = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0)).sqrt();
+    format!("{mean:.2} ± {deviation:.2}")
+}
+
+/// A table in Markdown, a row for each model.
+pub fn table(figures: &Value) -> String {
+    let mut text = format!(
+        "| {} | f64, apart | f32, apart: ours, PyTorch from itself | times | f32 from f64: ours, PyTorch | test accuracy % | epoch, s | peak, MB |\n",
+        figures["data"].as_str().unwrap_or_default()
+    );
+    text.push_str("|---|---|---|---|---|---|---|---|\n");
+    for model in figures["models"].as_array().into_iter().flatten() {
+        let f = &model["figures"];
+        let n = |name: &str| number(&f[name]);
+        text.push_str(&format!(
+            "| {} | {:.0e} | {:.0e}, {:.0e} | {:.1} | {:.0e}, {:.0e} | {}, PyTorch {} | {:.2}, PyTorch {:.2} (channels-last {:.2}) | {:.0}, PyTorch {:.0} |\n",
+            model["model"].as_str().unwrap_or_default(),
+            n("f64"),
+            n("f32_ours_from_theirs"),
+            n("f32_theirs_from_itself"),
+            n("f32_times"),
+            n("f32_ours_from_f64"),
+            n("f32_theirs_from_f64"),
+            spread(&f["accuracy_ours"]),
+            spread(&f["accuracy_theirs"]),
+            n("epoch_ours"),
+            n("epoch_theirs"),
+            n("epoch_theirs_channels_last"),
+            n("peak_mb_ours"),
+            n("peak_mb_theirs"),
+        ));
+    }
+    text
+}
+
+/// Between these two lines of docs/comparison.md stand the figures; around them what people wrote.
+const BEGIN: &str = "<!-- figures: made by `cargo xtask compare train --write` -->\n";
+const END: &str = "<!-- end of figures -->\n";
+
+/// Puts the figures and their plots into `docs/comparison`, and those of every data set there into `docs/comparison.md`.
+pub fn write(docs: &Path, figures: &Value) -> Result<(), Box<dyn std::error::Error>> {
+    let folder = docs.join("comparison");
+    std::fs::create_dir_all(&folder)?;
+    let data = figures["data"].as_str().unwrap_or_default();
+    std::fs::write(folder.join(format!("{data}.json")), serde_json::to_string(figures)? + "\n")?;
+    plots(&folder, figures)?;
+    let mut files: Vec<_> = std::fs::read_dir(&folder)?.collect::<Result<Vec<_>, _>>()?.into_iter().map(|entry| entry.path()).collect();
+    files.retain(|path| path.extension().is_some_and(|e| e == "json"));
+    files.sort();
+    let mut text = String::new();
+    for file in files {
+        text.push_str(&section(&serde_json::from_slice(&std::fs::read(file)?)?));
+    }
+    let page = docs.join("comparison.md");
+    let old = std::fs::read_to_string(&page)?;
+    let parts = old.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+    let (before, after) = parts.ok_or("docs/comparison.md has lost the lines between which the figures stand")?;
+    Ok(std::fs::write(page, format!("{before}{BEGIN}{text}{END}{after}"))?)
+}
+
+fn section(figures: &Value) -> String {
+    let data = figures["data"].as_str().unwrap_or_default();
+    let models: Vec<&Value> = figures["models"].as_array().into_iter().flatten().collect();
+    let seeds = models.first().and_then(|model| model["runs"].as_array()).map_or(0, Vec::len);
+    let mut text = format!(
+        "\n### {data}\n\n{} images to train, {} to test; {} epochs, {seeds} seeds, {} threads; PyTorch {}.\n\n{}\n",
+        figures["train"],
+        figures["test"],
+        figures["epochs"],
+        figures["threads"],
+        models.first().map_or("", |model| model["figures"]["version"].as_str().unwrap_or_default()),
+        table(figures)
+    );
+    for name in models.iter().filter_map(|model| model["model"].as_str()) {
+        text.push_str(&format!("![{name}: the losses of both](comparison/{data}-{name}-loss.svg)\n"));
+        text.push_str(&format!("![{name}: how far they are apart](comparison/{data}-{name}-apart.svg)\n\n"));
+    }
+    text
+}
+
+/// Two plots a model, of the first seed: the losses, and how far apart they are.
+fn plots(folder: &Path, figures: &Value) -> std::io::Result<()> {
+    let data = figures["data"].as_str().unwrap_or_default();
+    for model in figures["models"].as_array().into_iter().flatten() {
+        let (name, run) = (model["model"].as_str().unwrap_or_default(), &model["runs"][0]);
+        let series = |name: &str, values: Vec<f64>, dashed: bool| Series { name: name.to_owned(), values, dashed };
+        let curves = [series("PyTorch, f32", losses(run, "theirs_f32"), false), series("ours, f32", losses(run, "ours_f32"), true)];
+        std::fs::write(folder.join(format!("{data}-{name}-loss.svg")), svg(&format!("{name} on {data}"), "loss", false, &curves))?;
+        let apart = [
+            series("ours from PyTorch, f32", divergence(run, "ours_f32", "theirs_f32"), false),
+            series("PyTorch from itself, f32", yardstick(run), false),
+            series("ours from PyTorch, f64", divergence(run, "ours_f64", "theirs_f64"), false),
+        ];
+        let title = format!("{name} on {data}: how far the losses are apart");
+        std::fs::write(folder.join(format!("{data}-{name}-apart.svg")), svg(&title, "largest difference so far", true, &apart))?;
+    }
+    Ok(())
+}
