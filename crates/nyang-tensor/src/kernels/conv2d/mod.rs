@@ -21,11 +21,11 @@ mod direct_weight;
 mod pass;
 mod patches;
 mod plain;
+mod winograd;
 
 pub use plain::{conv2d_grad_input_plain, conv2d_grad_weight_plain, conv2d_plain};
 
 use super::gemm::{Into, Matrix, gemm};
-use super::simd::Simd;
 use super::{Kernels, Window, for_each_chunk_with, image_dims, require_shape, values};
 use crate::buffer::Buffer;
 use crate::parallel::for_each_chunk;
@@ -148,6 +148,10 @@ fn by_vectors<T: Element>(
     if plan.is_depthwise() {
         return depthwise_vector::convolve(simd, plan, direction, from, bias, target);
     }
+    let quick = if kernels.is_exact() { None } else { winograd::convolve(simd, plan, direction, from, bias, target) };
+    if quick.is_some() {
+        return quick;
+    }
     if direction == Direction::GradInput && plan.cg < 6 && plan.taps > 1 {
         return None; // too few columns for a vector: rather patches, whose columns are taps and channels
     }
@@ -267,7 +271,7 @@ fn conv2d_grad_weight_with<T: Element>(
     }
     let (dy, x) = (dy.channels_last()?, x.channels_last()?);
     let (dy, x) = (values(&dy), values(&x));
-    if let Some(done) = grad_weight_by_vectors(kernels.simd(), &plan, dy, x, dw.as_mut_slice()?) {
+    if let Some(done) = grad_weight_by_vectors(kernels, &plan, dy, x, dw.as_mut_slice()?) {
         return done;
     }
     let [n, o, ..] = plan.output;
@@ -308,16 +312,16 @@ fn conv2d_grad_weight_with<T: Element>(
 }
 
 /// The gradient in the weight by vectors of `f32`; `None` where that is not the way.
-fn grad_weight_by_vectors<T: Element>(simd: Option<Simd>, plan: &Plan, dy: &[T], x: &[T], dw: &mut [T]) -> Option<Result<()>> {
-    let (simd, dy, x, dw) = (simd?, T::f32s(dy)?, T::f32s(x)?, T::f32s_mut(dw)?);
+fn grad_weight_by_vectors<T: Element>(kernels: Kernels, plan: &Plan, dy: &[T], x: &[T], dw: &mut [T]) -> Option<Result<()>> {
+    let (simd, dy, x, dw) = (kernels.simd()?, T::f32s(dy)?, T::f32s(x)?, T::f32s_mut(dw)?);
     if x.is_empty() {
         return None;
     }
     if plan.is_depthwise() {
-        depthwise_vector::grad_weight(simd, plan, dy, x, dw)
-    } else {
-        direct_weight::grad_weight(simd, plan, dy, x, dw)
+        return depthwise_vector::grad_weight(simd, plan, dy, x, dw);
     }
+    let quick = if kernels.is_exact() { None } else { winograd::grad_weight(simd, plan, dy, x, dw) };
+    quick.or_else(|| direct_weight::grad_weight(simd, plan, dy, x, dw))
 }
 
 #[cfg(test)]

@@ -37,13 +37,24 @@ pub enum Tier {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Kernels {
     tier: Tier,
+    exact: bool,
 }
 
 impl Kernels {
     /// The kernels that this machine can run, the best last.
     pub fn available() -> Vec<Kernels> {
         let tiers = [Tier::Portable, Tier::Avx2, Tier::Avx512].into_iter();
-        tiers.filter(|&tier| tier == Tier::Portable || Simd::of(tier).is_some()).map(|tier| Kernels { tier }).collect()
+        tiers.filter(|&tier| tier == Tier::Portable || Simd::of(tier).is_some()).map(|tier| Kernels { tier, exact: false }).collect()
+    }
+
+    /// The same, but convolutions are sums of products as they are defined, never Winograd's, which multiply less and round more.
+    pub fn exact(self) -> Kernels {
+        Kernels { exact: true, ..self }
+    }
+
+    /// Whether these kernels do without Winograd's convolutions.
+    pub fn is_exact(self) -> bool {
+        self.exact
     }
 
     /// The tier of these kernels.
@@ -60,7 +71,7 @@ impl Kernels {
 impl Default for Kernels {
     fn default() -> Self {
         let tier = [Tier::Avx512, Tier::Avx2].into_iter().find(|&tier| Simd::of(tier).is_some());
-        Kernels { tier: tier.unwrap_or(Tier::Portable) }
+        Kernels { tier: tier.unwrap_or(Tier::Portable), exact: false }
     }
 }
 

@@ -1,0 +1,344 @@
+//! Tiles between images and Winograd's domain: cut out and transformed, or transformed back and put in their place.
+//!
+//! In Winograd's domain a tensor is one matrix for each of the A² points, `[points][tiles or inner channels][channels]`, so that convolving
+//! is one matrix product for each point.
+
+#![allow(unsafe_code)] // reads and writes of vectors within bounds that each job checks, and tasks that write disjoint tiles
+#![allow(clippy::needless_range_loop)] // loops of fixed length over rows and columns of a tile, which the compiler unrolls
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use super::transforms::Transforms;
+use crate::kernels::simd::{Isa, Job};
+use crate::kernels::tile::Shared;
+
+/// How the pixels of a batch `[images, height, width]` are cut into tiles, numbered row by row and image by image.
+#[derive(Clone, Copy)]
+pub(super) struct Tiles {
+    pub images: usize,
+    pub height: usize,
+    pub width: usize,
+    /// Rows and columns of pixels in a tile.
+    pub size: usize,
+}
+
+impl Tiles {
+    pub fn count(&self) -> usize {
+        self.images * self.height.div_ceil(self.size) * self.width.div_ceil(self.size)
+    }
+
+    /// The image of a tile and its first pixel there.
+    fn place(&self, tile: usize) -> [usize; 3] {
+        let (down, across) = (self.height.div_ceil(self.size), self.width.div_ceil(self.size));
+        [tile / (down * across), tile / across % down * self.size, tile % across * self.size]
+    }
+}
+
+/// How the matrices of all points lie in memory: `rows` tiles, `stride` numbers apart, channels filled up to whole vectors.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix {
+    pub rows: usize,
+    pub stride: usize,
+    /// Distance between points.
+    pub point: usize,
+}
+
+impl Matrix {
+    /// For this many tiles and channels, which a tile may fill up to whole vectors.
+    pub fn new(rows: usize, stride: usize) -> Matrix {
+        Matrix { rows, stride, point: apart(rows * stride) }
+    }
+}
+
+/// The distance between points whose matrices have `size` numbers: an odd number of cache lines. A tile is read or written at all points at
+/// once, and with a power of two all these places would fall into a few sets of the cache.
+pub(super) fn apart(size: usize) -> usize {
+    size.next_multiple_of(16) | 16
+}
+
+/// Tiles on their way to Winograd's domain, where tile `first + i` is row i of each point's matrix.
+#[derive(Clone)]
+pub(super) struct ToPoints<'a> {
+    pub tiles: Tiles,
+    pub range: Range<usize>,
+    pub first: usize,
+    /// The image batch `[images, height, width, channels]`.
+    pub from: &'a [f32],
+    pub dims: [usize; 3],
+    /// Where a tile begins, from its first pixel on.
+    pub offset: [isize; 2],
+    pub to: Shared<'a>,
+    pub matrix: Matrix,
+}
+
+/// The tiles of the input, A × A pixels that overlap: Bᵀ d B.
+pub(super) struct Input<'a, W, const M: usize, const A: usize>(pub ToPoints<'a>, pub PhantomData<W>);
+/// The tiles of the output's gradient, M × M pixels: A dy Aᵀ.
+pub(super) struct Spread<'a, W, const M: usize, const A: usize>(pub ToPoints<'a>, pub PhantomData<W>);
+
+/// The transform of one row of N pixels.
+trait Row<const N: usize, const A: usize> {
+    fn row<S: Isa>(isa: S, pixels: [S::V; N]) -> [S::V; A];
+}
+
+impl<W: Transforms<M, A>, const M: usize, const A: usize> Row<A, A> for Input<'_, W, M, A> {
+    #[inline(always)]
+    fn row<S: Isa>(isa: S, pixels: [S::V; A]) -> [S::V; A] {
+        W::input(isa, pixels)
+    }
+}
+
+impl<W: Transforms<M, A>, const M: usize, const A: usize> Row<M, A> for Spread<'_, W, M, A> {
+    #[inline(always)]
+    fn row<S: Isa>(isa: S, pixels: [S::V; M]) -> [S::V; A] {
+        W::spread(isa, pixels)
+    }
+}
+
+impl ToPoints<'_> {
+    /// Transforms the tiles of N × N pixels, their columns and then their rows.
+    #[inline(always)]
+    fn transform<S: Isa, R: Row<N, A>, const N: usize, const A: usize>(self, isa: S) {
+        let ([height, width, channels], zero) = (self.dims, isa.splat(0.0));
+        let fits = self.tiles.images * height * width * channels <= self.from.len()
+            && self.to.holds(A * A * self.matrix.point)
+            && channels.next_multiple_of(S::LANES) <= self.matrix.stride
+            && self.range.start >= self.first
+            && self.range.end <= self.tiles.count().min(self.first + self.matrix.rows);
+        debug_assert!(fits, "tiles reach outside their memory");
+        if !fits {
+            return;
+        }
+        for tile in self.range.clone() {
+            let [n, y, x] = self.tiles.place(tile);
+            let (y, x) = (y as isize + self.offset[0], x as isize + self.offset[1]);
+            // the tile's rows and columns that are on the image
+            let clip = |at: isize, size: usize| (-at).clamp(0, N as isize) as usize..(size as isize - at).clamp(0, N as isize) as usize;
+            let (rows, columns) = (clip(y, height), clip(x, width));
+            let inside = rows.len() == N && columns.len() == N;
+            let corner = self.from.as_ptr().wrapping_offset((((n * height) as isize + y) * width as isize + x) * channels as isize);
+            for channel in (0..channels).step_by(S::LANES) {
+                let mask = isa.first(channels - channel);
+                let place = |i: usize, j: usize| corner.wrapping_add((i * width + j).wrapping_mul(channels).wrapping_add(channel));
+                let mut across = [[zero; A]; N];
+                if inside {
+                    for j in 0..N {
+                        let mut column = [zero; N];
+                        for i in 0..N {
+                            // SAFETY: rows and columns are those on the image, `fits` says that the image is in the slice, and the mask
+                            // ends with the channels.
+                            column[i] = unsafe { isa.load_masked(place(i, j), mask) };
+                        }
+                        across[j] = R::row(isa, column);
+                    }
+                } else {
+                    for j in columns.clone() {
+                        let mut column = [zero; N];
+                        for i in rows.clone() {
+                            // SAFETY: rows and columns are those on the image, `fits` says that the image is in the slice, and the mask
+                            // ends with the channels.
+                            column[i] = unsafe { isa.load_masked(place(i, j), mask) };
+                        }
+                        across[j] = R::row(isa, column);
+                    }
+                }
+                for i in 0..A {
+                    let mut line = [zero; N];
+                    for j in 0..N {
+                        line[j] = across[j][i];
+                    }
+                    let line = R::row(isa, line);
+                    for j in 0..A {
+                        let place = (i * A + j) * self.matrix.point + (tile - self.first) * self.matrix.stride + channel;
+                        // SAFETY: a tile belongs to one task.
+                        isa.write(unsafe { self.to.from(place).row(S::LANES) }, line[j]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<W: Transforms<M, A>, const M: usize, const A: usize> Job for Input<'_, W, M, A> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) {
+        self.0.transform::<S, Self, A, A>(isa);
+    }
+}
+
+impl<W: Transforms<M, A>, const M: usize, const A: usize> Job for Spread<'_, W, M, A> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) {
+        self.0.transform::<S, Self, M, A>(isa);
+    }
+}
+
+/// Tiles on their way back: y = Aᵀ m A + bias.
+pub(super) struct Output<'a, W, const M: usize, const A: usize> {
+    pub tiles: Tiles,
+    pub range: Range<usize>,
+    pub first: usize,
+    pub from: &'a [f32],
+    pub matrix: Matrix,
+    pub bias: Option<&'a [f32]>,
+    /// The image batch `[images, height, width, channels]`.
+    pub to: Shared<'a>,
+    pub channels: usize,
+    pub transforms: PhantomData<W>,
+}
+
+impl<W: Transforms<M, A>, const M: usize, const A: usize> Job for Output<'_, W, M, A> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) {
+        let (channels, tiles, zero) = (self.channels, self.tiles, isa.splat(0.0));
+        let fits = A * A * self.matrix.point <= self.from.len()
+            && channels.next_multiple_of(S::LANES) <= self.matrix.stride
+            && self.range.start >= self.first
+            && self.range.end <= tiles.count().min(self.first + self.matrix.rows)
+            && self.bias.is_none_or(|bias| bias.len() >= channels);
+        debug_assert!(fits, "tiles reach outside their memory");
+        if !fits {
+            return;
+        }
+        for tile in self.range.clone() {
+            let [n, y, x] = tiles.place(tile);
+            let (rows, columns) = (M.min(tiles.height - y), M.min(tiles.width - x));
+            for channel in (0..channels).step_by(S::LANES) {
+                let n_channels = S::LANES.min(channels - channel);
+                let bias = self.bias.map_or(zero, |bias| isa.read(&bias[channel..channel + n_channels]));
+                let from = self.from.as_ptr().wrapping_add((tile - self.first) * self.matrix.stride + channel);
+                let mut across = [[zero; M]; A];
+                for j in 0..A {
+                    let mut column = [zero; A];
+                    for i in 0..A {
+                        // SAFETY: `fits` says that all points have this tile's row, filled up to whole vectors.
+                        column[i] = unsafe { isa.load(from.wrapping_add((i * A + j).wrapping_mul(self.matrix.point))) };
+                    }
+                    across[j] = W::output(isa, column);
+                }
+                for i in 0..M {
+                    let mut line = [zero; A];
+                    for j in 0..A {
+                        line[j] = across[j][i];
+                    }
+                    let line = W::output(isa, line);
+                    if i < rows {
+                        for j in 0..M {
+                            if j < columns {
+                                let place = ((n * tiles.height + y + i) * tiles.width + x + j) * channels + channel;
+                                // SAFETY: a tile belongs to one task.
+                                isa.write(unsafe { self.to.from(place).row(n_channels) }, isa.add(line[j], bias));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Kernels on their way to Winograd's domain: U = G w Gᵀ for rows `range` of the inner channels and the columns of one panel.
+pub(super) struct Kernel<'a, W, const M: usize, const A: usize> {
+    /// The weight from the panel's first column on; distances along the inner channels and between columns; the nine taps are neighbours.
+    pub weight: &'a [f32],
+    pub distance: [usize; 2],
+    /// Whether kernels are turned by half a turn, as the gradient in the input wants them.
+    pub turned: bool,
+    pub range: Range<usize>,
+    pub columns: usize,
+    /// The panel's rows of the first point, `[inner][width]`, and how far it is to the next point.
+    pub to: Shared<'a>,
+    pub width: usize,
+    pub point: usize,
+    pub transforms: PhantomData<W>,
+}
+
+impl<W: Transforms<M, A>, const M: usize, const A: usize> Job for Kernel<'_, W, M, A> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) {
+        let zero = isa.splat(0.0);
+        for k in self.range.clone() {
+            for column in (0..self.width).step_by(S::LANES) {
+                let mut taps = [[0.0; 16]; 9]; // a vector of columns for each tap
+                for lane in 0..S::LANES.min(self.columns.saturating_sub(column)) {
+                    let kernel = &self.weight[k * self.distance[0] + (column + lane) * self.distance[1]..][..9];
+                    for t in 0..9 {
+                        taps[if self.turned { 8 - t } else { t }][lane] = kernel[t];
+                    }
+                }
+                let mut across = [[zero; A]; 3];
+                for j in 0..3 {
+                    across[j] = W::kernel(isa, [isa.read(&taps[j]), isa.read(&taps[3 + j]), isa.read(&taps[6 + j])]);
+                }
+                for i in 0..A {
+                    let line = W::kernel(isa, [across[0][i], across[1][i], across[2][i]]);
+                    for j in 0..A {
+                        let place = (i * A + j) * self.point + k * self.width + column;
+                        // SAFETY: a row of a panel belongs to one task.
+                        isa.write(unsafe { self.to.from(place).row(S::LANES) }, line[j]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Gradients of kernels on their way back: dw += Gᵀ dU G for some output channels.
+pub(super) struct KernelBack<'a, W, const M: usize, const A: usize> {
+    /// `[pieces][points][C][O]`.
+    pub from: &'a [f32],
+    pub pieces: usize,
+    pub channels: [usize; 2],
+    /// Distance between points.
+    pub point: usize,
+    /// The first output channel; as many as there is room for.
+    pub first: usize,
+    /// `[…][C][9]`.
+    pub dw: &'a mut [f32],
+    pub transforms: PhantomData<W>,
+}
+
+impl<W: Transforms<M, A>, const M: usize, const A: usize> Job for KernelBack<'_, W, M, A> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) {
+        let ([c, o], zero) = (self.channels, isa.splat(0.0));
+        let outputs = self.dw.len() / (9 * c);
+        for (channel, column) in (0..c).flat_map(|k| (0..outputs).step_by(S::LANES).map(move |j| (k, j))) {
+            let lanes = S::LANES.min(outputs - column);
+            let mut across = [[zero; 3]; A];
+            for j in 0..A {
+                let mut points = [zero; A];
+                for i in 0..A {
+                    for piece in 0..self.pieces {
+                        let place = (piece * A * A + i * A + j) * self.point + channel * o + self.first + column;
+                        points[i] = isa.add(points[i], isa.read(&self.from[place..][..lanes]));
+                    }
+                }
+                across[j] = W::kernel_back(isa, points);
+            }
+            for i in 0..3 {
+                let mut line = [zero; A];
+                for j in 0..A {
+                    line[j] = across[j][i];
+                }
+                let line = W::kernel_back(isa, line);
+                for j in 0..3 {
+                    let mut taps = [0.0; 16];
+                    isa.write(&mut taps, line[j]);
+                    for lane in 0..lanes {
+                        self.dw[((column + lane) * c + channel) * 9 + i * 3 + j] += taps[lane];
+                    }
+                }
+            }
+        }
+    }
+}
