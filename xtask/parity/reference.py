@@ -1,162 +1,36 @@
 """PyTorch's side of `cargo xtask parity`:  python reference.py QUESTIONS ANSWERS, both safetensors files.
 
-The questions' metadata has an expression for each name; their tensors are called `name|x`, `name|dy`, `name|state.PATH` for layers, and
-`name|z`, `name|t` for losses. Answers are called alike: `y`, `dx`, `grad.PATH`, `state.PATH`; `value`, `dz`.
+The questions' metadata has two things for each name: one of the functions imported here, and the expression that it is given. Their tensors are
+called `name|array`, and so are those of the answers.
 """
 
 import json
 import sys
-from collections import OrderedDict
 
 import torch
-import torch.nn.functional as F
-import torchvision
+from first_values import first_values, weights
+from layers import layer_eval, layer_train, loss
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import nn
+from scores import metrics
+from training import clip, ema, optimizer, plateau, schedule
 
-
-class Lambda(nn.Module):
-    """Any function."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
-
-
-class Padded(nn.Module):
-    """Zeros around the image (left, right, top, bottom), then a module whose state has no prefix."""
-
-    def __new__(cls, padding, module):
-        module.register_forward_pre_hook(lambda _, inputs: (F.pad(inputs[0], padding),))
-        return module
-
-
-class Residual(nn.Sequential):
-    """Named modules one after another, and the input added."""
-
-    def __init__(self, **modules):
-        super().__init__()
-        for name, module in modules.items():
-            self.add_module(name, module)
-
-    def forward(self, x):
-        return x + super().forward(x)
-
-
-class Branches(nn.Module):
-    """Named modules side by side, their outputs joined: torch.cat along the channels, or sum."""
-
-    def __init__(self, join, **modules):
-        super().__init__()
-        for name, module in modules.items():
-            self.add_module(name, module)
-        self.join = join
-
-    def forward(self, x):
-        outputs = [module(x) for module in self.children()]
-        return sum(outputs) if self.join is sum else self.join(outputs, 1)
-
-
-class OriginalDropout(nn.Module):
-    """Srivastava's: nothing is scaled in training, everything by 1 - p in evaluation."""
-
-    def __init__(self, p):
-        super().__init__()
-        self.p = p
-
-    def forward(self, x):
-        return F.dropout(x, 0.0) if self.training else x * (1 - self.p)
-
-
-class StochasticDepth(nn.Module):
-    """torchvision's, which drops whole samples; looked up when it runs, so that a mask can stand in for it."""
-
-    def __init__(self, p):
-        super().__init__()
-        self.p = p
-
-    def forward(self, x):
-        return torchvision.ops.stochastic_depth(x, self.p, "row", self.training)
-
-
-class BasicBlock(nn.Module):
-    """He et al.'s block, with a learnt shortcut (conv), one that pads channels (pad), or none."""
-
-    def __init__(self, channels, out, stride=1, shortcut=None):
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, out, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(out)
-        self.conv2 = nn.Conv2d(out, out, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(out)
-        if shortcut == "conv":
-            self.downsample = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
-        self.shortcut, self.stride, self.half = shortcut, stride, (out - channels) // 2
-
-    def forward(self, x):
-        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        if self.shortcut == "conv":
-            x = self.downsample(x)
-        elif self.shortcut == "pad":
-            x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.half, self.half))
-        return F.relu(x + y)
-
-
-def masked(mask):
-    """Stands in for dropout: NyangTorch's own mask, once its values are seen to be what they should."""
-
-    def drop(x, p=0.5, *_, **__):
-        kept = torch.tensor(1 / (1 - p) if p < 1 else 0.0)
-        if not torch.all((mask == 0) | torch.isclose(mask, kept, rtol=1e-15)):
-            raise ValueError(f"the mask has values other than 0 and {kept}")
-        return x * mask
-
-    return drop
-
-
-def layer(expression, mode, given):
-    torch.set_default_dtype(torch.float64)
-    module = eval(expression)
-    state = {name[len("state."):]: value for name, value in given.items() if name.startswith("state.")}
-    if isinstance(module, nn.Module):
-        module.load_state_dict(state)
-        module.train(mode == "train")
-    x = given["x"].requires_grad_()
-    originals = F.dropout, F.dropout2d, torchvision.ops.stochastic_depth
-    if mode == "train" and "mask" in given:
-        F.dropout = F.dropout2d = torchvision.ops.stochastic_depth = masked(given["mask"])
-    y = module(x)
-    F.dropout, F.dropout2d, torchvision.ops.stochastic_depth = originals
-    y.backward(given["dy"])
-    answer = {"y": y, "dx": x.grad if x.grad is not None else torch.zeros_like(x)}
-    answer |= {f"grad.{name}": parameter.grad for name, parameter in module.named_parameters()}
-    answer |= {f"state.{name}": value for name, value in module.state_dict().items()}
-    return answer
-
-
-def loss(expression, given):
-    torch.set_default_dtype(torch.float64)
-    z, t = given["z"].requires_grad_(), given["t"]
-    value = eval(expression, globals() | {"z": z, "t": t})
-    value.backward()
-    return {"value": value, "dz": z.grad}
+FUNCTIONS = [layer_train, layer_eval, loss, optimizer, clip, ema, schedule, plateau, weights, first_values, metrics]
 
 
 def main(questions, answers):
+    torch.set_default_dtype(torch.float64)
+    functions = {function.__name__: function for function in FUNCTIONS}
     with safe_open(questions, "pt") as file:
-        expressions = json.loads(file.metadata()["torch"])
-        given = {name: {} for name in expressions}
+        asked = json.loads(file.metadata()["torch"])
+        given = {name: {} for name in asked}
         for key in file.keys():
             name, array = key.split("|")
             given[name][array] = file.get_tensor(key)
     answered = {}
-    for name, expression in expressions.items():
+    for name, (function, expression) in asked.items():
         try:
-            mode = name.rpartition(" ")[2]
-            answer = layer(expression, mode, given[name]) if "x" in given[name] else loss(expression, given[name])
+            answer = functions[function](expression, given[name])
         except Exception as error:
             sys.exit(f"{name}: {expression}: {type(error).__name__}: {error}")
         answered |= {f"{name}|{array}": value.detach().contiguous().clone() for array, value in answer.items()}

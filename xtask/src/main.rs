@@ -32,7 +32,7 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
-    /// Compare every layer and loss with PyTorch, forward and backward, in f64 and f32
+    /// Compare layers, losses, optimizers, schedules, first values and metrics with PyTorch and scikit-learn, in f64 and f32
     Parity(parity::How),
     /// Measure speed and memory, on its own or in turn with PyTorch
     Bench(bench::How),

@@ -1,17 +1,25 @@
-//! `cargo xtask parity`: does every layer and loss compute what PyTorch computes, forward and backward?
+//! `cargo xtask parity`: does everything compute what PyTorch computes, and scikit-learn where it is about metrics?
 //!
-//! Both sides get the same numbers: parameters and buffers by name, an input, a gradient from behind. PyTorch's answers to the questions of one
-//! seed are committed, so that no Python is needed; `--live` asks PyTorch anew, with numbers of any seed.
+//! Both sides get the same numbers: a layer's parameters and buffers by name, an input, a gradient from behind; an optimizer's gradients; random
+//! numbers for first values. PyTorch's answers to the questions of one seed are committed, so that no Python is needed. `--live` asks PyTorch
+//! anew, with numbers of any seed, and layers and losses in random settings besides.
 
+mod draw;
+mod geometry;
+mod initialisers;
+mod layers;
+mod metrics;
+mod optimizers;
 mod python;
 mod question;
+mod schedules;
 mod store;
 
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use question::{Question, questions};
+use question::{Answer, Anything, Question};
 use store::{Array, Arrays};
 
 use crate::Outcome;
@@ -32,7 +40,7 @@ const F32: f64 = 1e-5;
 /// How the suite is to be run.
 #[derive(clap::Args)]
 pub struct How {
-    /// Only the cases whose name contains this: `Conv2d`, `CrossEntropy/smoothed`
+    /// Only the cases whose name contains this: `Conv2d`, `CrossEntropy/smoothed`, `AdamW`
     name: Option<String>,
     /// Ask PyTorch now, with this Python; without one a virtual environment is made in target/
     #[arg(long, value_name = "PYTHON", num_args = 0..=1)]
@@ -76,11 +84,13 @@ impl Row {
 pub fn run(how: &How) -> Outcome {
     let live = how.live.is_some() || how.bless;
     let seed = if live && !how.bless { how.seed.unwrap_or_else(today) } else { SEED };
-    let (questions, ours_alone) = questions(how.name.as_deref().unwrap_or_default(), seed)?;
-    if questions.is_empty() {
-        return Err(
-            format!("no case is named like `{}`; `cargo xtask gradcheck` lists them", how.name.as_deref().unwrap_or_default()).into()
-        );
+    let (mut questions, mut ours_alone) = questions(seed, live && !how.bless)?;
+    if let Some(name) = how.name.as_deref() {
+        questions.retain(|question| question.name.contains(name));
+        ours_alone.retain(|case| case.contains(name));
+        if questions.is_empty() {
+            return Err(format!("no case is named like `{name}`; without a name all are compared and listed").into());
+        }
     }
     let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join(GOLDENS);
     let (answers, version) = if live {
@@ -89,6 +99,9 @@ pub fn run(how: &How) -> Outcome {
         let (answers, notes) = store::read(&goldens)?;
         (answers, notes.get("version").cloned().unwrap_or_default())
     };
+    if how.bless && how.name.is_some() {
+        return Err("--bless writes the answers to all questions; leave the name out".into());
+    }
     if how.bless {
         store::write(&goldens, &answers, HashMap::from([("version".to_owned(), version.clone())]))?;
     }
@@ -108,6 +121,18 @@ pub fn run(how: &How) -> Outcome {
     Ok(rows.iter().all(Row::passes))
 }
 
+/// All questions, those about random geometries too if wanted; and the names of the cases that PyTorch has not.
+fn questions(seed: u64, random_geometries: bool) -> Result<(Vec<Question>, Vec<&'static str>), Anything> {
+    let (mut questions, ours_alone) = layers::questions(seed)?;
+    if random_geometries {
+        questions.extend(geometry::questions(seed)?);
+    }
+    for more in [optimizers::questions, schedules::questions, initialisers::questions, metrics::questions] {
+        questions.extend(more(seed)?);
+    }
+    Ok((questions, ours_alone))
+}
+
 /// The days since 1970: a seed that wanders and can be given again.
 fn today() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |t| t.as_secs() / 86_400)
@@ -121,7 +146,7 @@ fn compare(question: &Question, answers: &Arrays) -> Row {
         row.wrong = Some("PyTorch's answer is missing: run `cargo xtask parity --bless`".to_owned());
         return row;
     }
-    let mut against = |ours: nyang_nn::Result<Arrays>| match ours {
+    let mut against = |ours: Answer| match ours {
         Ok(ours) => worst(&ours, &theirs).unwrap_or_else(|what| {
             row.wrong = Some(what);
             Default::default()
@@ -201,6 +226,14 @@ mod tests {
         assert_eq!(worst(&arrays(&[1.0]), &arrays(&[f64::INFINITY])).unwrap().0, f64::INFINITY);
         assert!(worst(&arrays(&[1.0]), &arrays(&[1.0, 2.0])).unwrap_err().contains("PyTorch's is [2]"));
         assert!(worst(&Arrays::new(), &arrays(&[1.0])).unwrap_err().contains("PyTorch's has y"));
+    }
+
+    #[test]
+    fn every_question_has_a_name_of_its_own() {
+        let names: Vec<String> = questions(SEED, true).unwrap().0.into_iter().map(|question| question.name).collect();
+        let unique: std::collections::BTreeSet<&String> = names.iter().collect();
+        assert_eq!(unique.len(), names.len());
+        assert!(names.len() >= 500, "{}", names.len());
     }
 
     #[test]

@@ -4,13 +4,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::question::Question;
+use super::question::{Anything, Question};
 use super::store::{self, Arrays};
 
-type Anything = Box<dyn std::error::Error>;
-
 /// What PyTorch's side needs.
-const PACKAGES: [&str; 4] = ["torch", "torchvision", "numpy", "safetensors"];
+const PACKAGES: [&str; 6] = ["torch", "torchvision", "numpy", "safetensors", "scikit-learn", "scipy"];
 
 /// PyTorch's answers to all questions, by `question|array`, and its version.
 pub fn ask(python: Option<&Path>, questions: &[Question]) -> Result<(Arrays, String), Anything> {
@@ -26,7 +24,7 @@ pub fn ask(python: Option<&Path>, questions: &[Question]) -> Result<(Arrays, Str
     for question in questions {
         arrays.extend(question.given.iter().map(|(name, array)| (format!("{}|{name}", question.name), array.clone())));
     }
-    let expressions: HashMap<&str, &str> = questions.iter().map(|q| (q.name.as_str(), q.torch)).collect();
+    let expressions: HashMap<&str, [&str; 2]> = questions.iter().map(|q| (q.name.as_str(), [q.how, q.torch.as_str()])).collect();
     store::write(&asked, &arrays, HashMap::from([("torch".to_owned(), serde_json::to_string(&expressions)?)]))?;
     done(Command::new(&python).arg(root.join("parity/reference.py")).args([&asked, &answered]))?;
     let (answers, notes) = store::read(&answered)?;

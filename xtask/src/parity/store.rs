@@ -5,7 +5,7 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-type Anything = Box<dyn std::error::Error>;
+use super::question::Anything;
 
 /// Numbers, and how they are arranged.
 #[derive(Clone, Debug, PartialEq)]
