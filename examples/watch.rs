@@ -7,9 +7,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use nyang_train::insight::{LayerStatistics, LayerTimes, ParameterStatistics, feature_maps, first_filters, grad_cam, tiles};
-use nyang_train::logs::{CsvLog, JsonLines, TensorBoard, Wandb};
 use nyang_train::prelude::*;
-use nyang_train::report::HtmlReport;
 
 /// Trains on handwritten digits, writes every log, and looks into the model.
 #[derive(Parser)]

@@ -20,8 +20,10 @@ pub use nyang_optim::{
     clip_grad_norm, clip_grad_value, grad_norm,
 };
 
+pub use crate::logs::{CsvLog, JsonLines, TensorBoard, Wandb};
 pub use crate::metrics::{ConfusionMatrix, Probabilities, accuracy, f1_score, macro_f1};
 pub use crate::onnx::Onnx;
+pub use crate::report::HtmlReport;
 pub use crate::{
     BatchReport, Callback, Classifier, Control, EpochEnd, Error, Evaluation, Every, Finding, LoadReport, Metric, ModelCard, Plan, Plateau,
     Prediction, Progress, Result, Run, RunEnd, Trainer, Weights, evaluate, load_model, save_model,

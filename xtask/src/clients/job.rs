@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use nyang_train::logs::{CsvLog, JsonLines, TensorBoard, Wandb};
 use nyang_train::prelude::*;
-use nyang_train::report::HtmlReport;
 
 type Anything = Box<dyn std::error::Error>;
 

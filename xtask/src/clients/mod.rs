@@ -48,10 +48,10 @@ pub fn run(how: &How) -> Outcome {
     let mut well = true;
     for (name, check) in CHECKS {
         match check(&python, &job) {
-            Ok(found) => writeln!(io::stdout(), "{name:<18}  ok    {found}")?,
+            Ok(found) => writeln!(io::stdout(), "{name:<20}  ok    {found}")?,
             Err(error) => {
                 well = false;
-                writeln!(io::stdout(), "{name:<18}  FAIL  {error}")?;
+                writeln!(io::stdout(), "{name:<20}  FAIL  {error}")?;
             }
         }
     }

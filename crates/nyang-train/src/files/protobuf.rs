@@ -29,7 +29,6 @@ enum Wire {
     Fixed32 = 5,
 }
 
-#[allow(dead_code)] // logs and model export use different fields of it
 impl Message {
     /// A message without fields.
     pub fn new() -> Self {
@@ -82,11 +81,6 @@ impl Message {
         self.bytes(field, &packed)
     }
 
-    /// Repeated `float`s, packed into one field.
-    pub fn floats(self, field: u32, values: &[f32]) -> Self {
-        self.bytes(field, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
-    }
-
     /// Repeated `double`s, packed into one field.
     pub fn doubles(self, field: u32, values: &[f64]) -> Self {
         self.bytes(field, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
@@ -134,7 +128,6 @@ mod tests {
         says(Message::new().float(1, 1.5), &[0x0d, 0x00, 0x00, 0xc0, 0x3f]);
         says(Message::new().double(1, -0.25), &[0x09, 0, 0, 0, 0, 0, 0, 0xd0, 0xbf]);
         says(Message::new().int(16, 1), &[0x80, 0x01, 0x01]);
-        says(Message::new().floats(1, &[1.0, 2.0]), &[0x0a, 8, 0, 0, 0x80, 0x3f, 0, 0, 0, 0x40]);
         says(Message::new().doubles(2, &[1.0]), &[0x12, 8, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f]);
         says(Message::new().bytes(1, &[]), &[0x0a, 0]);
     }

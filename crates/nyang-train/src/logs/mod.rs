@@ -17,7 +17,6 @@
 //!
 //! ```
 //! # use nyang_train::prelude::*;
-//! # use nyang_train::logs::{CsvLog, JsonLines, TensorBoard, Wandb};
 //! # let folder = tempfile::tempdir()?;
 //! # let folder = folder.path().join("run");
 //! # let train = Loader::new(Digits::load()?).batch_size(256).shuffle(1);
@@ -69,9 +68,20 @@ mod tests {
 
     use super::*;
     use crate::prelude::*;
-    use crate::report::HtmlReport;
 
-    fn watched(folder: &Path) -> Run {
+    /// Stops a run after this step.
+    struct Interrupt(Option<u64>);
+
+    impl Callback for Interrupt {
+        fn batch_ended(&mut self, report: &BatchReport, control: &mut Control) -> Result<()> {
+            if Some(report.step) == self.0 {
+                control.stop("on purpose");
+            }
+            Ok(())
+        }
+    }
+
+    fn watched(folder: &Path, interrupt: Option<u64>) -> Run {
         let parts = Digits::load().unwrap().split(Split::stratified(0.1, 0.1, 0.8).seed(1)).unwrap();
         let renamed = |part: &dyn Dataset| {
             let samples: Vec<Sample> = (0..part.len()).map(|i| part.get(i).unwrap()).collect();
@@ -93,6 +103,9 @@ mod tests {
             .callback(TensorBoard::new().every(1))
             .callback(Wandb::new("nyangtorch").name("every log").every(1))
             .callback(HtmlReport::new())
+            .callback(Interrupt(interrupt))
+            .checkpoint_every(Every::Steps(4))
+            .resume(true)
             .fit(&train, &valid, folder)
             .unwrap()
     }
@@ -102,8 +115,8 @@ mod tests {
     #[test]
     fn every_log_of_a_run_is_written_and_what_has_no_time_in_it_is_the_same_again() {
         let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let run = watched(first.path());
-        watched(second.path());
+        let run = watched(first.path(), None);
+        watched(second.path(), None);
         let read = |folder: &Path, name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
         for name in ["history.csv", "history.jsonl", "report.html"] {
             assert!(read(first.path(), name) == read(second.path(), name), "{name} differs");
@@ -116,9 +129,32 @@ mod tests {
     }
 
     #[test]
+    fn a_resumed_run_s_logs_are_those_of_a_run_that_was_not_interrupted() {
+        let (whole, part) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        watched(whole.path(), None);
+        assert!(watched(part.path(), Some(9)).stopped.is_some());
+        assert!(watched(part.path(), Some(15)).stopped.is_some());
+        watched(part.path(), None);
+        let only = |folder: &Path, of: &str| {
+            let files: Vec<_> = std::fs::read_dir(folder.join(of)).unwrap().map(|entry| entry.unwrap().path()).collect();
+            assert_eq!(files.len(), 1, "{files:?}");
+            files[0].clone()
+        };
+        for name in ["history.csv", "history.jsonl", "report.html"] {
+            let [a, b] = [&whole, &part].map(|folder| std::fs::read_to_string(folder.path().join(name)).unwrap());
+            assert!(a == b, "{name} differs");
+        }
+        let events = [&whole, &part].map(|folder| std::fs::metadata(only(folder.path(), "tensorboard")).unwrap().len());
+        assert_eq!(events[0], events[1], "each point is there once, and takes the same place whenever it was written");
+        let records = [&whole, &part].map(|folder| wandb::records_of(&only(folder.path(), "wandb")));
+        assert_eq!(records[0], records[1]);
+        assert_eq!(records[0], 2 + 3 + 3 + 2 * 18 + 3 * 3 + 2); // beginning, metrics, picture, steps, epochs, end
+    }
+
+    #[test]
     fn the_report_is_one_small_page_whose_names_are_text() {
         let folder = tempfile::tempdir().unwrap();
-        watched(folder.path());
+        watched(folder.path(), None);
         let html = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
         assert!(html.len() < 2_000_000, "{} bytes", html.len());
         assert!(html.contains("고양이") && html.contains("&lt;b&gt;bold&lt;/b&gt;") && !html.contains("<b>bold"));

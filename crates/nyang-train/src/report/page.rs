@@ -24,6 +24,9 @@ pub(super) struct Page<'a> {
 /// Confusion matrices of more classes are shown as a picture.
 const CELLS: usize = 40;
 
+/// The longest side of that picture.
+const LARGEST: usize = 300;
+
 /// Of more classes the table shows those with the lowest F1.
 const ROWS: usize = 500;
 
@@ -105,7 +108,7 @@ fn confusion(html: &mut String, best: &Snapshot) -> Result<()> {
     if names.len() > CELLS {
         let shares: Vec<f32> = best.confusion.iter().flat_map(|row| row.iter().map(|&count| 1.0 - share(row, count) as f32)).collect();
         let picture = Picture::grey(names.len(), names.len(), &shares)?;
-        html.push_str(&image(&picture.shrunk_to(600).enlarged(600 / names.len()), "confusion matrix")?);
+        html.push_str(&image(&picture.shrunk_to(LARGEST).enlarged(LARGEST / names.len()), "confusion matrix")?);
     } else {
         html.push_str("<div class=\"scroll\"><table class=\"matrix\">\n<thead><tr><th></th>");
         names.iter().for_each(|name| html.push_str(&format!("<th>{}</th>", escaped(name))));
@@ -177,4 +180,50 @@ fn mistakes(html: &mut String, mistakes: &[Mistake]) {
         );
     }
     html.push_str("</div>\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::snapshot::SIDE;
+    use super::*;
+    use crate::metrics::ClassificationReport;
+    use nyang_nn::Rng;
+
+    /// A picture of noise: nothing is larger as a PNG.
+    fn noise(height: usize, width: usize) -> Picture {
+        let mut rng = Rng::seed(1);
+        Picture::new(height, width, (0..height * width * 3).map(|_| rng.below(256) as u8).collect()).unwrap()
+    }
+
+    #[test]
+    fn a_page_of_a_thousand_classes_and_of_pictures_of_noise_is_below_2_mb() {
+        let mut rng = Rng::seed(2);
+        let scores = Scores { precision: 1.0 / 3.0, recall: 0.5, f1: 0.4, support: 50 };
+        let mistake = Mistake {
+            png: noise(SIDE, SIDE).png().unwrap(),
+            target: "a class with a name".to_owned(),
+            prediction: "another".to_owned(),
+            probability: 0.9,
+            of_target: 0.1,
+            source: "images/of/a/class/with/a/name/0001.jpg".to_owned(),
+        };
+        let best = Snapshot {
+            epoch: 3,
+            scores: vec![("accuracy".to_owned(), 0.5)],
+            report: ClassificationReport {
+                classes: (0..1000).map(|i| (format!("class with the number {i}"), (i != 7).then_some(scores))).collect(),
+                accuracy: 0.5,
+                macro_avg: scores,
+                weighted_avg: scores,
+            },
+            confusion: (0..1000).map(|_| (0..1000).map(|_| rng.below(5) as u64).collect()).collect(),
+            mistakes: vec![mistake; 24],
+        };
+        let preview = noise(4 * 74, 8 * 74);
+        let page =
+            Page { title: "t", status: "s", history: &[], best: Some(&best), preview: Some(&preview), configuration: &[], model: "m" };
+        let html = page.to_html().unwrap();
+        assert!(html.len() < 2_000_000 && html.ends_with("</html>\n"), "{} bytes", html.len());
+        assert!(html.contains("The 500 of 1000 with the lowest F1."));
+    }
 }

@@ -10,7 +10,7 @@ use crate::{EpochEnd, Evaluation, Result};
 
 /// How many mistakes are shown, and how large.
 const MISTAKES: usize = 24;
-const SIDE: usize = 80;
+pub(super) const SIDE: usize = 72;
 
 /// The best epoch, as the page shows it.
 #[derive(Clone, Debug, Serialize, Deserialize)]

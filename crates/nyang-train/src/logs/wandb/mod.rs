@@ -158,3 +158,11 @@ pub(super) fn json(value: &Value) -> String {
         other => serde_json::to_string(other).unwrap_or_else(|_| "null".to_owned()), // plain values: nothing in them can fail
     }
 }
+
+/// How many records the run in this folder has.
+#[cfg(test)]
+pub(super) fn records_of(run: &std::path::Path) -> usize {
+    let file =
+        std::fs::read_dir(run).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.extension().is_some_and(|e| e == "wandb"));
+    run_file::tests::read(&std::fs::read(file.unwrap()).unwrap()).len()
+}

@@ -89,11 +89,11 @@ fn chunks(mut at: usize, mut record: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// Reads a file as the client does: the records' bytes.
-    fn read(file: &[u8]) -> Vec<Vec<u8>> {
+    pub fn read(file: &[u8]) -> Vec<Vec<u8>> {
         let (mut records, mut record, mut open, mut at) = (Vec::new(), Vec::new(), false, HEADING.len());
         assert_eq!(file[..7], HEADING);
         while at < file.len() {
