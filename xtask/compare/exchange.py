@@ -10,14 +10,16 @@ import pathlib
 import sys
 import traceback
 
-import torch
-from safetensors.torch import load_file, save_file
+import numpy
+from safetensors.numpy import load_file as numpy_file
 
 MODELS = ["resnet18", "resnet34", "vgg11_bn", "mobilenet_v2"]
 
 
 def make(folder):
+    import torch
     import torchvision
+    from safetensors.torch import save_file
 
     for name in MODELS:
         torch.manual_seed(1)
@@ -34,17 +36,33 @@ def make(folder):
 def difference(ours, theirs):
     if ours.shape != theirs.shape:
         raise ValueError(f"ours is {tuple(ours.shape)}, theirs {tuple(theirs.shape)}")
-    return float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1))
+    return float(numpy.abs(ours - theirs).max() / max(numpy.abs(theirs).max(), 1))
 
 
 def weights(folder, name):
+    import torch
     import torchvision
+    from safetensors.torch import load_file
 
     model = getattr(torchvision.models, name)(num_classes=10).eval()
     model.load_state_dict(load_file(folder / f"{name}.ours.safetensors"))
     answer = load_file(folder / f"{name}.ours.answer.safetensors")
     with torch.no_grad():
-        return difference(answer["y"], model(answer["x"]))
+        return difference(answer["y"].numpy(), model(answer["x"]).numpy())
+
+
+def plain(path, name):
+    """Our state dict in PyTorch's own modules, strictly by name."""
+    import torch
+    from safetensors.torch import load_file
+
+    from train import network
+
+    answer = load_file(path.with_name(f"{name}.plain.answer.safetensors"))
+    model = network(name, list(answer["x"].shape[1:]), answer["y"].shape[1]).eval()
+    model.load_state_dict(load_file(path))
+    with torch.no_grad():
+        return difference(answer["y"].numpy(), model(answer["x"]).numpy())
 
 
 def onnx_file(path):
@@ -55,13 +73,14 @@ def onnx_file(path):
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    answer = load_file(path.with_suffix(".safetensors"))
-    [output] = session.run(None, {"images": answer["x"].numpy()})
-    return difference(answer["y"], torch.from_numpy(output))
+    answer = numpy_file(path.with_suffix(".safetensors"))
+    [output] = session.run(None, {"images": answer["x"]})
+    return difference(answer["y"], output)
 
 
 def check(folder):
     jobs = [(f"weights to torchvision: {name}", weights, (folder, name)) for name in MODELS if (folder / f"{name}.ours.safetensors").exists()]
+    jobs += [(f"weights to PyTorch: {path.name.split('.')[0]}", plain, (path, path.name.split(".")[0])) for path in sorted(folder.glob("*.plain.safetensors"))]
     jobs += [(f"onnxruntime: {path.stem}", onnx_file, (path,)) for path in sorted(folder.glob("*.onnx"))]
     for name, job, arguments in jobs:
         try:

@@ -117,6 +117,7 @@ def main(folder, variant):
     print(json.dumps({"losses": losses, "seconds": seconds, "right": right, "tests": len(test_y), "peak_mb": peak_mb(), "version": torch.__version__}), flush=True)
 
 
-for line in sys.stdin:
-    variant, folder = line.rstrip("\n").split(" ", 1)
-    main(pathlib.Path(folder), variant)
+if __name__ == "__main__":
+    for line in sys.stdin:
+        variant, folder = line.rstrip("\n").split(" ", 1)
+        main(pathlib.Path(folder), variant)

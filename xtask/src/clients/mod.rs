@@ -1,9 +1,11 @@
 //! Do the real programs accept what we write? Their own clients, installed into a virtual environment, are asked.
 //!
 //! A small training run with every log is made; then Weights & Biases' client counts its records and uploads it to a server on this
-//! machine, and TensorBoard serves it. Nothing leaves the machine but pip's downloads; where pip reaches no registry, all is skipped.
+//! machine, and TensorBoard serves it. Every layer and model runs in onnxruntime, and PyTorch loads our weights. Nothing leaves the machine but
+//! pip's downloads; where pip reaches no registry, all is skipped.
 
 mod job;
+mod models;
 mod process;
 mod tensorboard;
 mod wandb;
@@ -26,7 +28,7 @@ pub struct How {
 type Checked = Result<String, Box<dyn std::error::Error>>;
 
 /// The packages whose programs are asked.
-const PACKAGES: [&str; 2] = ["wandb", "tensorboard"];
+const PACKAGES: [&str; 7] = ["wandb", "tensorboard", "numpy", "onnx", "onnxruntime", "safetensors", "torch"];
 
 /// Makes the run, asks each client, shows what each said.
 ///
@@ -61,9 +63,11 @@ pub fn run(how: &How) -> Outcome {
 type Check = fn(&Path, &job::Job) -> Checked;
 
 /// Every client. A new one is a line here and a file.
-const CHECKS: [(&str, Check); 4] = [
+const CHECKS: [(&str, Check); 6] = [
     ("wandb leet", wandb::counts_the_records),
     ("wandb leet, resumed", wandb::counts_the_records_of_a_resumed_run),
     ("wandb sync", wandb::uploads_the_run),
     ("tensorboard", tensorboard::serves_the_run),
+    ("onnxruntime", models::run_in_onnxruntime),
+    ("torch", models::load_in_torch),
 ];

@@ -24,6 +24,9 @@ const LIMIT: f64 = 1e-4;
 const TORCHVISION: [(&str, BuildModel<f32>); 4] =
     [("resnet18", zoo::resnet18), ("resnet34", zoo::resnet34), ("vgg11_bn", zoo::vgg11_bn), ("mobilenet_v2", zoo::mobilenet_v2)];
 
+/// Models that PyTorch has no ready form of: its side builds them of its layers.
+const PLAIN: [&str; 4] = ["mlp", "lenet", "deepconvnet", "resnet20"];
+
 /// Cases that are no batch of anything, so that they cannot be exported with a free batch size.
 const NO_BATCH: [&str; 2] = ["LayerNorm/one_sample", "PRelu/vector"];
 
@@ -38,6 +41,23 @@ impl Row {
 
 /// Swaps everything whose name contains `name`, and shows a table.
 pub fn run(python: &Path, name: &str) -> Outcome {
+    let rows = swap(python, name)?;
+    show(&rows)?;
+    Ok(!rows.is_empty() && rows.iter().all(Row::passes))
+}
+
+/// What a program says to our ONNX files or weights, in a line: for `cargo xtask clients`.
+pub fn said(python: &Path, name: &str) -> Result<String, Anything> {
+    let rows = swap(python, name)?;
+    let worst = rows.iter().filter_map(|row| row.1.as_ref().ok()).fold(0.0f64, |worst, d| worst.max(*d));
+    match rows.iter().find(|row| !row.passes()) {
+        None => Ok(format!("{} files, worst {worst:.1e} of the largest output", rows.len())),
+        Some(Row(name, Ok(difference))) => Err(format!("{name}: {difference:.1e} of the largest output apart").into()),
+        Some(Row(name, Err(wrong))) => Err(format!("{name}: {wrong}").into()),
+    }
+}
+
+fn swap(python: &Path, name: &str) -> Result<Vec<Row>, Anything> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/exchange");
     let _ = std::fs::remove_dir_all(&folder); // of an earlier run, if there was one
     std::fs::create_dir_all(&folder)?;
@@ -51,6 +71,13 @@ pub fn run(python: &Path, name: &str) -> Outcome {
     for (model, build) in swapped {
         rows.push(Row(format!("weights from torchvision: {model}"), from_torchvision(&folder, model, *build).map_err(|e| e.to_string())));
         to_torchvision(&folder, model, *build)?;
+    }
+    let plain = |model: &str| PLAIN.contains(&model) && format!("plain weights {model}").contains(name);
+    for (model, build) in zoo::models::<f32>().iter().filter(|(model, _)| plain(model)) {
+        let mut built = build(Task::new([1, 16, 16], 10), &mut Init::seed(3))?;
+        let x = moved(&mut built, &[4, 1, 16, 16])?;
+        Weights::of(&built)?.write(folder.join(format!("{model}.plain.safetensors")))?;
+        answer(&folder.join(format!("{model}.plain.answer.safetensors")), &built, x)?;
     }
     for case in
         CASES.iter().copied().flatten().filter(|case| format!("onnx {}", case.name).contains(name) && !NO_BATCH.contains(&case.name))
@@ -74,9 +101,8 @@ pub fn run(python: &Path, name: &str) -> Outcome {
         };
         rows.push(Row(answer["name"].as_str().unwrap_or_default().to_owned(), said));
     }
-    show(&rows)?;
     std::fs::remove_dir_all(&folder)?; // gigabytes
-    Ok(!rows.is_empty() && rows.iter().all(Row::passes))
+    Ok(rows)
 }
 
 fn from_torchvision(folder: &Path, name: &str, build: BuildModel<f32>) -> Result<f64, Anything> {

@@ -52,6 +52,8 @@ pub fn run(what: &What) -> Outcome {
     }
 }
 
+pub use exchange::said;
+
 /// Runs a script of `xtask/compare` to its good end, and gives what it printed.
 fn script(python: &Path, name: &str, arguments: &[&str]) -> Result<String, Box<dyn std::error::Error>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("compare").join(name);

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::plan::PLANS;
 use super::plot::{Series, svg};
 use super::verdict::{divergence, losses, yardstick};
 
@@ -60,8 +61,10 @@ pub fn write(docs: &Path, figures: &Value) -> Result<(), Box<dyn std::error::Err
     let folder = docs.join("comparison");
     std::fs::create_dir_all(&folder)?;
     let data = figures["data"].as_str().unwrap_or_default();
-    std::fs::write(folder.join(format!("{data}.json")), serde_json::to_string(figures)? + "\n")?;
     plots(&folder, figures)?;
+    let file = folder.join(format!("{data}.json"));
+    let figures = beside(figures, std::fs::read(&file).ok().and_then(|old| serde_json::from_slice(&old).ok()));
+    std::fs::write(file, serde_json::to_string(&figures)? + "\n")?;
     let mut files: Vec<_> = std::fs::read_dir(&folder)?.collect::<Result<Vec<_>, _>>()?.into_iter().map(|entry| entry.path()).collect();
     files.retain(|path| path.extension().is_some_and(|e| e == "json"));
     files.sort();
@@ -74,6 +77,17 @@ pub fn write(docs: &Path, figures: &Value) -> Result<(), Box<dyn std::error::Err
     let parts = old.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
     let (before, after) = parts.ok_or("docs/comparison.md has lost the lines between which the figures stand")?;
     Ok(std::fs::write(page, format!("{before}{BEGIN}{text}{END}{after}"))?)
+}
+
+/// The new figures, and those of an earlier run of the models that they lack, in the order of the plans.
+fn beside(new: &Value, old: Option<Value>) -> Value {
+    let models = |figures: &Value| figures["models"].as_array().cloned().unwrap_or_default();
+    let (fresh, old) = (models(new), old.map(|old| models(&old)).unwrap_or_default());
+    let find = |list: &[Value], name: &str| list.iter().find(|model| model["model"] == name).cloned();
+    let merged: Vec<Value> = PLANS.iter().filter_map(|plan| find(&fresh, plan.model).or_else(|| find(&old, plan.model))).collect();
+    let mut figures = new.clone();
+    figures["models"] = merged.into();
+    figures
 }
 
 fn section(figures: &Value) -> String {

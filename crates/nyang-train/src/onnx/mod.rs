@@ -3,6 +3,8 @@
 mod graph;
 mod layer;
 mod operators;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -6,6 +6,8 @@ mod problem;
 mod pytorch;
 mod report;
 mod safetensors;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
