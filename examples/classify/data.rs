@@ -162,19 +162,19 @@ pub fn loader_for(classifier: &Classifier, set: impl Dataset + 'static) -> Loade
     }
 }
 
-/// How many channels the images have, and how large they are: the median of the shorter side of a few spread over the data.
-pub fn look(images: &Images) -> Result<(usize, usize)> {
+/// What a few images spread over the data tell: the median of their shorter sides, and whether any of them has colours.
+pub fn look(images: &Images) -> Result<(usize, bool)> {
     const FEW: usize = 32;
     let n = images.len();
-    let mut sides = Vec::new();
-    let mut channels = 3;
+    let (mut sides, mut coloured) = (Vec::new(), false);
     for i in 0..n.min(FEW) {
         let image = images.get(i * n / n.min(FEW))?.image;
         sides.push(image.height().min(image.width()));
-        channels = image.channels();
+        let pixels = image.bytes().unwrap_or_default().chunks_exact(image.channels());
+        coloured |= pixels.into_iter().any(|pixel| pixel.iter().any(|value| Some(value) != pixel.first()));
     }
     sides.sort_unstable();
-    Ok((channels, sides.get(sides.len() / 2).copied().unwrap_or(64)))
+    Ok((sides.get(sides.len() / 2).copied().unwrap_or(64), coloured))
 }
 
 /// Decoding into three channels.

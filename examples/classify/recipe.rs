@@ -42,6 +42,9 @@ pub struct Choices {
     /// How training images are varied
     #[arg(long, value_enum, default_value_t = Augment::Some)]
     augment: Augment,
+    /// Further logs beside history.csv and report.html, each in the run's folder
+    #[arg(long, value_enum, value_name = "LOG")]
+    log: Vec<Log>,
     /// Whether a mirror image shows the same: not so for letters and digits [default: yes for colour, no for grey images]
     #[arg(long)]
     flip: Option<bool>,
@@ -59,6 +62,18 @@ pub enum Augment {
     Strong,
 }
 
+/// Logs for other programs to read.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Log {
+    /// history.jsonl, a JSON object an epoch
+    Jsonl,
+    /// TensorBoard's event files
+    Tensorboard,
+    /// An offline run of Weights & Biases
+    Wandb,
+}
+
 /// Everything that makes a run what it is: written to RUN/config.json before the first step, and read by `resume`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,6 +88,7 @@ pub struct Recipe {
     pub lr: f64,
     pub augment: Augment,
     pub flip: bool,
+    pub logs: Vec<Log>,
 }
 
 /// What a recipe makes of the data.
@@ -88,7 +104,7 @@ impl Recipe {
     /// The choices, and defaults that suit the data where nothing was chosen.
     pub fn new(data: &Path, choices: &Choices) -> Result<Self, Box<dyn Error>> {
         let images = Images::open(data, &colour())?;
-        let (channels, side) = look(&images)?;
+        let (side, coloured) = look(&images)?;
         let shown = images.len() * 4 / 5;
         Ok(Recipe {
             data: data.canonicalize()?,
@@ -99,8 +115,15 @@ impl Recipe {
             batch: choices.batch,
             lr: choices.lr,
             augment: choices.augment,
-            flip: choices.flip.unwrap_or(channels > 1),
+            flip: choices.flip.unwrap_or(coloured),
+            logs: choices.log.clone(),
         })
+    }
+
+    /// What stands above the run's report.
+    pub fn title(&self) -> String {
+        let data = self.data.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
+        format!("{data}: {}", self.model)
     }
 
     /// Loaders of the three parts.

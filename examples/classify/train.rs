@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nyang_train::files::write_atomically;
+use nyang_train::logs::{CsvLog, JsonLines, TensorBoard, Wandb};
 use nyang_train::prelude::*;
+use nyang_train::report::HtmlReport;
 use serde_json::json;
 
-use crate::recipe::{Choices, Recipe};
+use crate::recipe::{Choices, Log, Recipe};
 use crate::{Outcome, WrongUse};
 
 /// What the run was to be, in its folder.
@@ -103,7 +105,17 @@ fn go(
         )?;
     }
     let stop = stop_flag()?;
-    let trainer = if display.quiet { trainer } else { trainer.callback(Progress::new()) };
+    let mut trainer = trainer.callback(CsvLog::new()).callback(HtmlReport::new().title(recipe.title()));
+    if !display.quiet {
+        trainer = trainer.callback(Progress::new());
+    }
+    for log in &recipe.logs {
+        trainer = match log {
+            Log::Jsonl => trainer.callback(JsonLines::new()),
+            Log::Tensorboard => trainer.callback(TensorBoard::new()),
+            Log::Wandb => trainer.callback(Wandb::new("classify")),
+        };
+    }
     let run = set(trainer.stop_flag(stop)).fit(&data.train, &data.valid, folder)?;
     if let Some(why) = &run.stopped {
         return Err(Interrupted(format!("stopped ({why}) and saved; go on with: classify resume {}", folder.display())).into());

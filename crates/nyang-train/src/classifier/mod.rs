@@ -82,6 +82,16 @@ impl Classifier {
         self
     }
 
+    /// The same classifier with its model made ready for inference: batch norms computed into the layers before them, dropout left away.
+    /// Answers differ by rounding; see [`optimize`](nyang_nn::optimize). The registry must know modules of your own.
+    ///
+    /// # Errors
+    /// As [`optimize`](nyang_nn::optimize).
+    pub fn optimize(mut self, registry: &Registry<f32>) -> Result<Self> {
+        self.model = nyang_nn::optimize(self.model.as_ref(), registry)?;
+        Ok(self)
+    }
+
     /// Writes model and card as one file.
     ///
     /// # Errors
@@ -303,6 +313,20 @@ mod tests {
         });
         assert_eq!(together, alone);
         assert!(classifier.predict_batch([]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_optimized_classifier_has_no_batch_norm_and_says_the_same() {
+        let model = Flow::input([1, 8, 8]).conv(4, 3).batch_norm().relu().dropout(0.5).linear(10).build(&mut Init::seed(1)).unwrap();
+        let card = ModelCard { classes: (0..10).map(|i| i.to_string()).collect(), input: vec![1, 8, 8], ..ModelCard::default() };
+        let classifier = Classifier::new(Box::new(model), card).unwrap();
+        let image = nyang_data::Dataset::get(&nyang_data::Digits::load().unwrap(), 3).unwrap().image;
+        let plain = classifier.predict_image(image.clone()).unwrap();
+        let quick = classifier.optimize(&Registry::standard()).unwrap();
+        assert!(!format!("{:?}", quick.model.spec()).contains("BatchNorm"));
+        let quick = quick.predict_image(image).unwrap();
+        let worst = quick.probabilities.iter().zip(&plain.probabilities).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-6, "{worst:e}"); // a rounding or two
     }
 
     #[test]

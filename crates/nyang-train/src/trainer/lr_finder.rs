@@ -7,6 +7,7 @@ use nyang_nn::{Ctx, Mode, Rng, StateDict};
 use nyang_optim::OptimizerState;
 
 use super::Trainer;
+use crate::report::LinePlot;
 use crate::{Error, Result};
 
 /// How much of the smoothed loss stays at each step.
@@ -108,50 +109,15 @@ impl LrSearch {
 
     /// The curve as an SVG picture: the loss over the logarithm of the rate, with the steepest place marked.
     pub fn to_svg(&self) -> String {
-        const SIZE: [f64; 2] = [640.0, 400.0];
-        const EDGE: f64 = 56.0;
-        let (low, high) = (self.losses.iter().copied().fold(f64::INFINITY, f64::min), self.losses.first().copied().unwrap_or(1.0) * 1.3);
-        let (left, right) = (self.rates.first().copied().unwrap_or(1.0).log10(), self.rates.last().copied().unwrap_or(10.0).log10());
-        let x = |rate: f64| EDGE + (rate.log10() - left) / (right - left).max(1e-9) * (SIZE[0] - 1.5 * EDGE);
-        let y = |loss: f64| SIZE[1] - EDGE - (loss.min(high) - low) / (high - low).max(1e-9) * (SIZE[1] - 2.0 * EDGE);
-        let line: Vec<String> = self.rates.iter().zip(&self.losses).map(|(&r, &l)| format!("{:.1},{:.1}", x(r), y(l))).collect();
-        let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-             <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
-             <text x=\"{}\" y=\"24\" font-size=\"15\">Learning-rate search: smoothed loss</text>\n",
-            SIZE[0], SIZE[1], EDGE
-        );
-        for power in left.ceil() as i32..=right.floor() as i32 {
-            let at = x(10f64.powi(power));
-            svg += &format!(
-                "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{EDGE}\" y2=\"{0}\" stroke=\"#ddd\"/><text x=\"{at:.1}\" y=\"{1}\" \
-                 text-anchor=\"middle\">1e{power}</text>\n",
-                SIZE[1] - EDGE,
-                SIZE[1] - EDGE + 18.0
-            );
-        }
-        for part in 0..=4 {
-            let loss = low + (high - low) * f64::from(part) / 4.0;
-            let at = y(loss);
-            svg += &format!(
-                "<line x1=\"{EDGE}\" x2=\"{0}\" y1=\"{at:.1}\" y2=\"{at:.1}\" stroke=\"#ddd\"/><text x=\"{1}\" y=\"{2:.1}\" \
-                 text-anchor=\"end\">{loss:.2}</text>\n",
-                SIZE[0] - EDGE / 2.0,
-                EDGE - 6.0,
-                at + 4.0
-            );
-        }
-        svg += &format!("<polyline points=\"{}\" fill=\"none\" stroke=\"#1f5fa8\" stroke-width=\"2\"/>\n", line.join(" "));
-        if let Some(i) = self.rates.iter().position(|r| *r == self.steepest) {
-            let (cx, cy) = (x(self.steepest), y(self.losses.get(i).copied().unwrap_or(low)));
-            svg += &format!(
-                "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"5\" fill=\"#c0392b\"/><text x=\"{:.1}\" y=\"{:.1}\">steepest at {:.1e}</text>\n",
-                cx + 8.0,
-                cy - 8.0,
-                self.steepest
-            );
-        }
-        svg + "</svg>\n"
+        let first = self.losses.first().copied().unwrap_or(0.0);
+        let seen = self.rates.iter().zip(&self.losses).map(|(&rate, &loss)| (rate, loss.min(1.3 * first))); // the end would hide the rest
+        LinePlot::new("Learning-rate search")
+            .x_label("learning rate")
+            .y_label("smoothed loss")
+            .log_x()
+            .line("loss", seen)
+            .mark(self.steepest, format!("steepest: {:.1e}", self.steepest))
+            .to_svg()
     }
 }
 
@@ -174,7 +140,7 @@ mod tests {
         assert!((1e-3..1e-1).contains(&found.steepest), "{found:?}");
         assert!((found.largest / 1e-2 - 1.0).abs() < 0.3, "{}", found.largest);
         let svg = found.to_svg();
-        assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n") && svg.contains("steepest at"), "{svg}");
+        assert!(svg.starts_with("<svg") && svg.contains("steepest: "), "{svg}");
     }
 
     #[test]
