@@ -1,9 +1,13 @@
-//! `cargo xtask docs`: the table of everything there is, taken from the pages where it stands, so that it cannot say anything else.
+//! `cargo xtask docs`: the table of everything there is, and a page for each part, taken from where it stands in the code, so that they cannot
+//! say anything else.
 //!
-//! A page is a public type whose documentation has a formula: a `text` block.
+//! What has a page is a public type whose documentation has a formula: a `text` block.
 
+mod pages;
+mod plot;
 mod transforms;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 use std::{fs, iter};
@@ -146,27 +150,57 @@ fn table(root: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Writes the table, or with `check` says whether the one that stands there is the same.
+/// Everything that is written as text, by path from the root of the repository.
+fn written(root: &Path) -> io::Result<BTreeMap<String, String>> {
+    let mut files = pages::pages(root)?;
+    files.insert(TABLE.to_owned(), table(root)?);
+    Ok(files)
+}
+
+/// The files below `folder`, by path from the root of the repository.
+fn present(root: &Path, folder: &str) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    let Ok(entries) = fs::read_dir(root.join(folder)) else { return Ok(found) };
+    for entry in entries {
+        let entry = entry?;
+        let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
+        if entry.file_type()?.is_dir() { found.extend(present(root, &path)?) } else { found.push(path) }
+    }
+    Ok(found)
+}
+
+/// Writes table and pages and removes pages of what is gone, or with `check` says whether all that stands there is the same.
 ///
 /// # Errors
 /// If a file cannot be read or written.
 pub fn run(check: bool) -> Outcome {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-    let (file, text) = (root.join(TABLE), table(root)?);
     let pictures_are_right = transforms::run(root, check)?;
+    let files = written(root)?;
+    let gone: Vec<String> = present(root, pages::FOLDER)?.into_iter().filter(|path| !files.contains_key(path)).collect();
     if !check {
-        fs::write(file, text)?;
+        for (path, text) in &files {
+            let file = root.join(path);
+            fs::create_dir_all(file.parent().unwrap_or(root))?;
+            fs::write(file, text)?;
+        }
+        gone.iter().try_for_each(|path| fs::remove_file(root.join(path)))?;
+        writeln!(io::stdout(), "{} files written, {} removed", files.len(), gone.len())?;
         return Ok(true);
     }
-    let written = fs::read_to_string(file).unwrap_or_default();
-    let differs = iter::zip(text.lines(), written.lines()).position(|(new, old)| new != old);
-    if text == written {
-        writeln!(io::stdout(), "{TABLE} says what the pages say")?;
-        return Ok(pictures_are_right);
+    let mut stale: Vec<String> = gone.into_iter().map(|path| format!("{path}: a page of nothing that there is")).collect();
+    for (path, text) in &files {
+        let old = fs::read_to_string(root.join(path)).unwrap_or_default();
+        if *text != old {
+            let differs = iter::zip(text.lines(), old.lines()).position(|(new, old)| new != old);
+            let line = differs.unwrap_or(text.lines().count().min(old.lines().count())) + 1;
+            stale.push(format!("{path}:{line}: no longer what the code says"));
+        }
     }
-    let line = differs.unwrap_or(text.lines().count().min(written.lines().count())) + 1;
-    writeln!(io::stdout(), "{TABLE}:{line}: no longer what the pages say: run `cargo xtask docs` and commit the file")?;
-    Ok(false)
+    stale.iter().try_for_each(|what| writeln!(io::stdout(), "{what}"))?;
+    let verdict = if stale.is_empty() { "say what the code says" } else { "are stale: run `cargo xtask docs` and commit them" };
+    writeln!(io::stdout(), "{} of {} files {verdict}", if stale.is_empty() { files.len() } else { stale.len() }, files.len())?;
+    Ok(stale.is_empty() && pictures_are_right)
 }
 
 #[cfg(test)]

@@ -1,0 +1,1 @@
+"""What the site adds to the text: its pages rendered, searched, and made to play with."""
