@@ -94,7 +94,7 @@ fn svg(curves: &[Curve], axis: &str) -> String {
         label(left + 14.0 + 60.0 * i as f64, top - 8.0, "start", curve.colour, curve.name);
     }
     for curve in curves {
-        let points: Vec<String> = curve.points.iter().map(|p| at(p)).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+        let points: Vec<String> = curve.points.iter().map(&at).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
         out.push_str(&format!(
             "<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\"/>\n",
             points.join(" "),
