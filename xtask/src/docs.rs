@@ -5,11 +5,12 @@
 
 mod pages;
 mod plot;
+mod site;
 mod transforms;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fs, iter};
 
 use nyang_nn::case::CASES;
@@ -150,6 +151,30 @@ fn table(root: &Path) -> io::Result<String> {
     Ok(text)
 }
 
+/// What is to be done with the documentation.
+#[derive(clap::Args)]
+pub struct How {
+    /// Write nothing: fail if a file does not say what the code says
+    #[arg(long)]
+    check: bool,
+    /// Then run every page of the site, and photograph it in a browser if there is one; with this Python, or one that is made in target/
+    #[arg(long, value_name = "PYTHON", num_args = 0..=1)]
+    site: Option<Option<PathBuf>>,
+}
+
+/// Writes or checks the pages, then the site if asked.
+///
+/// # Errors
+/// If a file cannot be read or written, or Python cannot be run.
+pub fn run(how: &How) -> Outcome {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    let well = written_or_checked(root, how.check)?;
+    match &how.site {
+        Some(python) => Ok(site::run(root, python.as_deref())? && well),
+        None => Ok(well),
+    }
+}
+
 /// Everything that is written as text, by path from the root of the repository.
 fn written(root: &Path) -> io::Result<BTreeMap<String, String>> {
     let mut files = pages::pages(root)?;
@@ -170,11 +195,7 @@ fn present(root: &Path, folder: &str) -> io::Result<Vec<String>> {
 }
 
 /// Writes table and pages and removes pages of what is gone, or with `check` says whether all that stands there is the same.
-///
-/// # Errors
-/// If a file cannot be read or written.
-pub fn run(check: bool) -> Outcome {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+fn written_or_checked(root: &Path, check: bool) -> Outcome {
     let pictures_are_right = transforms::run(root, check)?;
     let files = written(root)?;
     let gone: Vec<String> = present(root, pages::FOLDER)?.into_iter().filter(|path| !files.contains_key(path)).collect();

@@ -6,6 +6,7 @@ mod compare;
 mod docs;
 mod gradcheck;
 mod parity;
+mod python;
 mod table;
 mod tidy;
 
@@ -49,12 +50,8 @@ enum Task {
     /// Compare whole models with PyTorch and onnxruntime: weights and files swapped, training side by side
     #[command(subcommand)]
     Compare(compare::What),
-    /// Write docs/reference.md, the table of every layer, loss, optimizer and schedule, and docs/transforms.md, what each transform does
-    Docs {
-        /// Write nothing: fail if the file does not say what the pages say
-        #[arg(long)]
-        check: bool,
-    },
+    /// Write what docs/ takes from the code: the table of all parts, a page for each, what each transform does
+    Docs(docs::How),
     /// Check the invariants of ARCHITECTURE.md that can be read off the text of the repository
     Tidy,
 }
@@ -67,7 +64,7 @@ fn main() -> ExitCode {
         Task::BenchWorker { threads, words } => bench::worker::run(threads, &words),
         Task::Clients(how) => clients::run(&how),
         Task::Compare(what) => compare::run(&what),
-        Task::Docs { check } => docs::run(check),
+        Task::Docs(how) => docs::run(&how),
         Task::Tidy => tidy::run(),
     };
     match outcome {

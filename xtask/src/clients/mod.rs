@@ -14,7 +14,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::Outcome;
-use process::made;
+use crate::python::made;
 
 /// How the clients are to be asked.
 #[derive(clap::Args)]

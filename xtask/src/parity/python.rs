@@ -1,11 +1,12 @@
 //! A Python with PyTorch: one that is named, or one that is made.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use super::question::{Anything, Question};
 use super::store::{self, Arrays};
+use crate::python::made;
 
 /// What PyTorch's side needs.
 const PACKAGES: [&str; 6] = ["torch", "torchvision", "numpy", "safetensors", "scikit-learn", "scipy"];
@@ -15,7 +16,8 @@ pub fn ask(python: Option<&Path>, questions: &[Question]) -> Result<(Arrays, Str
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = match python {
         Some(python) => python.to_owned(),
-        None => made(&root.join("../target/python"))?,
+        None => made(&root.join("../target/python"), &PACKAGES)?
+            .ok_or("pip could not install PyTorch: name a Python that has it, `--live PATH`")?,
     };
     let folder = root.join("../target/parity");
     std::fs::create_dir_all(&folder)?;
@@ -29,17 +31,6 @@ pub fn ask(python: Option<&Path>, questions: &[Question]) -> Result<(Arrays, Str
     done(Command::new(&python).arg(root.join("parity/reference.py")).args([&asked, &answered]))?;
     let (answers, notes) = store::read(&answered)?;
     Ok((answers, notes.get("version").cloned().unwrap_or_default()))
-}
-
-/// A virtual environment in `folder`, with the packages; one that is there already is taken as it is.
-fn made(folder: &Path) -> Result<PathBuf, Anything> {
-    let python = folder.join("bin/python");
-    if !folder.join("ready").exists() {
-        done(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder))?;
-        done(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES))?;
-        std::fs::write(folder.join("ready"), PACKAGES.join("\n"))?;
-    }
-    Ok(python)
 }
 
 /// Runs a command to its end, which must be a good one.
