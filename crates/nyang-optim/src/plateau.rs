@@ -190,6 +190,9 @@ mod tests {
         assert_eq!(rates(ReduceOnPlateau::new(0.5).patience(0).threshold(0.1), &metrics), [1.0, 0.5, 0.25]);
         assert_eq!(rates(ReduceOnPlateau::new(0.5).patience(0).threshold(0.04), &metrics), [1.0, 1.0, 1.0]);
         assert_eq!(rates(ReduceOnPlateau::new(0.5).patience(0).absolute_threshold(0.06), &metrics), [1.0, 0.5, 0.5]);
+        // a relative threshold grows with the best: of 10 it wants 9
+        assert_eq!(rates(ReduceOnPlateau::new(0.5).patience(0).threshold(0.1), &[10.0, 9.5, 8.9]), [1.0, 0.5, 0.5]);
+        assert_eq!(rates(ReduceOnPlateau::new(0.5).patience(0).absolute_threshold(0.1), &[10.0, 9.5, 8.9]), [1.0; 3]);
         let upwards = ReduceOnPlateau::new(0.5).patience(0).higher_is_better();
         assert_eq!(rates(upwards.clone().threshold(0.2), &[1.0, 1.1, 1.3]), [1.0, 0.5, 0.5]);
         assert_eq!(rates(upwards.absolute_threshold(0.2), &[1.0, 1.1, 1.3]), [1.0, 0.5, 0.5]);
