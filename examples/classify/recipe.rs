@@ -122,8 +122,12 @@ impl Recipe {
 
     /// What stands above the run's report.
     pub fn title(&self) -> String {
-        let data = self.data.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
-        format!("{data}: {}", self.model)
+        format!("{}: {}", self.data_name(), self.model)
+    }
+
+    /// The data's own name: a model file says nothing of the machine that it was made on.
+    fn data_name(&self) -> String {
+        self.data.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned())
     }
 
     /// Loaders of the three parts.
@@ -180,7 +184,7 @@ impl Recipe {
             .keep_best(Metric::Accuracy)
             .seed(self.seed)
             .note("model", self.model.as_str())
-            .note("data", self.data.display().to_string().as_str())
+            .note("data", self.data_name().as_str())
             .note("split_seed", self.seed.to_string().as_str())
             .note("image_size", self.image_size))
     }
