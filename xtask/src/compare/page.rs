@@ -24,15 +24,15 @@ fn spread(values: &Value) -> String {
 /// A table in Markdown, a row for each model.
 pub fn table(figures: &Value) -> String {
     let mut text = format!(
-        "| {} | f64, apart | f32, apart: ours, PyTorch from itself | times | f32 from f64: ours, PyTorch | test accuracy % | epoch, s | peak, MB |\n",
+        "| {} | f64, apart | f32, apart: ours, PyTorch from itself | times | f32 from f64: ours, PyTorch | test accuracy % | peak, MB |\n",
         figures["data"].as_str().unwrap_or_default()
     );
-    text.push_str("|---|---|---|---|---|---|---|---|\n");
+    text.push_str("|---|---|---|---|---|---|---|\n");
     for model in figures["models"].as_array().into_iter().flatten() {
         let f = &model["figures"];
         let n = |name: &str| number(&f[name]);
         text.push_str(&format!(
-            "| {} | {:.0e} | {:.0e}, {:.0e} | {:.1} | {:.0e}, {:.0e} | {}, PyTorch {} | {:.2}, PyTorch {:.2} (channels-last {:.2}) | {:.0}, PyTorch {:.0} |\n",
+            "| {} | {:.0e} | {:.0e}, {:.0e} | {:.1} | {:.0e}, {:.0e} | {}, PyTorch {} | {:.0}, PyTorch {:.0} |\n",
             model["model"].as_str().unwrap_or_default(),
             n("f64"),
             n("f32_ours_from_theirs"),
@@ -42,9 +42,6 @@ pub fn table(figures: &Value) -> String {
             n("f32_theirs_from_f64"),
             spread(&f["accuracy_ours"]),
             spread(&f["accuracy_theirs"]),
-            n("epoch_ours"),
-            n("epoch_theirs"),
-            n("epoch_theirs_channels_last"),
             n("peak_mb_ours"),
             n("peak_mb_theirs"),
         ));

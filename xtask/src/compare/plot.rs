@@ -51,7 +51,7 @@ pub fn svg(title: &str, what: &str, log: bool, series: &[Series]) -> String {
         let step = (steps - 1) * quarter / 4;
         let _ = writeln!(out, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>", x(step), HEIGHT - BOTTOM + 18.0, step + 1);
     }
-    let _ = writeln!(out, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{what}, by step</text>", WIDTH - RIGHT, HEIGHT - 8.0);
+    let _ = writeln!(out, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{what}, by step</text>", WIDTH - RIGHT, 20.0);
     for (nth, (line, colour)) in series.iter().zip(COLOURS.iter().cycle()).enumerate() {
         let mut path = String::new();
         let mut pen = 'M';
