@@ -34,6 +34,7 @@ pub use init::Init;
 pub use layers::*;
 pub use loss::{Bce, CrossEntropy, Distillation, Loss, LossMean, LossSum, Mse, SigmoidFocal, SoftmaxFocal};
 pub use module::{Ctx, Mode, Module, Observer, Pass, Saved};
+pub use nyang_tensor::kernels::Kernels;
 pub use nyang_tensor::{Element, Rng, Shape, Targets, Tensor};
 pub use optimize::optimize;
 pub use param::{Param, Path, Visit, VisitMut};

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 
+use nyang_tensor::kernels::Kernels;
 use nyang_tensor::{Element, Rng, Shape, Tensor};
 
 use crate::{Error, Path, Result, Spec, Visit, VisitMut};
@@ -169,6 +170,8 @@ pub struct Ctx<'o, T: Element = f32> {
     pub mode: Mode,
     /// Where dropout's random numbers come from.
     pub rng: Rng,
+    /// Which kernels compute: the machine's best unless asked otherwise. `Kernels::default().exact()` keeps convolutions to plain sums.
+    pub kernels: Kernels,
     observer: Option<&'o mut dyn Observer<T>>,
     path: String,
 }
@@ -176,7 +179,7 @@ pub struct Ctx<'o, T: Element = f32> {
 impl<'o, T: Element> Ctx<'o, T> {
     /// A context of this mode with these random numbers.
     pub fn new(mode: Mode, rng: Rng) -> Self {
-        Ctx { mode, rng, observer: None, path: String::new() }
+        Ctx { mode, rng, kernels: Kernels::default(), observer: None, path: String::new() }
     }
 
     /// A context for training, with random numbers of this seed.

@@ -1,8 +1,8 @@
 //! The two-dimensional convolution.
 
-use nyang_tensor::kernels::Window;
 use nyang_tensor::kernels::channels::channel_sums;
 use nyang_tensor::kernels::conv2d::{Conv2dGeometry, conv2d, conv2d_grad_input, conv2d_grad_weight, conv2d_out_shape};
+use nyang_tensor::kernels::{Kernels, Window};
 use nyang_tensor::{Element, Shape, Tensor};
 
 use super::linear::add_sums;
@@ -140,9 +140,9 @@ impl Conv2d {
 }
 
 impl<T: Element> Conv2d<T> {
-    fn apply(&self, x: &Tensor<T>) -> Result<Tensor<T>> {
+    fn apply(&self, x: &Tensor<T>, kernels: Kernels) -> Result<Tensor<T>> {
         Module::<T>::out_shape(self, x.shape())?;
-        Ok(conv2d(x, &self.weight.value, self.bias.as_ref().map(|b| &b.value), &self.config.geometry)?)
+        Ok(conv2d(x, &self.weight.value, self.bias.as_ref().map(|b| &b.value), &self.config.geometry, kernels)?)
     }
 }
 
@@ -158,26 +158,26 @@ impl<T: Element> Module<T> for Conv2d<T> {
         }
     }
 
-    fn infer(&self, x: Tensor<T>, _: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
-        self.apply(&x)
+    fn infer(&self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
+        self.apply(&x, cx.kernels)
     }
 
-    fn forward(&mut self, x: Tensor<T>, _: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
+    fn forward(&mut self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
         let x = x.channels_last()?; // once, for both passes
-        let y = self.apply(&x)?;
+        let y = self.apply(&x, cx.kernels)?;
         self.saved.put(x);
         Ok(y)
     }
 
-    fn backward(&mut self, dy: Tensor<T>, _: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
+    fn backward(&mut self, dy: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
         let x = self.saved.take(KIND)?;
         check_dy(KIND, &Module::<T>::out_shape(self, x.shape())?, &dy)?;
         let dy = dy.channels_last()?;
-        conv2d_grad_weight(&dy, &x, &self.config.geometry, &mut self.weight.grad)?;
+        conv2d_grad_weight(&dy, &x, &self.config.geometry, cx.kernels, &mut self.weight.grad)?;
         if let Some(b) = &mut self.bias {
             add_sums(b, &channel_sums(&dy)?)?;
         }
-        Ok(conv2d_grad_input(&dy, &self.weight.value, x.shape(), &self.config.geometry)?)
+        Ok(conv2d_grad_input(&dy, &self.weight.value, x.shape(), &self.config.geometry, cx.kernels)?)
     }
 
     state!(T: param weight, option bias);

@@ -84,17 +84,12 @@ pub fn conv2d_out_shape(x: &Shape, weight: &Shape, g: &Conv2dGeometry) -> Result
 ///
 /// # Errors
 /// Those of [`conv2d_out_shape`]; [`Error::Shape`] for a bias that is not `[O]`.
-pub fn conv2d<T: Element>(x: &Tensor<T>, weight: &Tensor<T>, bias: Option<&Tensor<T>>, g: &Conv2dGeometry) -> Result<Tensor<T>> {
-    conv2d_with(Kernels::default(), x, weight, bias, g)
-}
-
-/// [`conv2d`] by these kernels.
-fn conv2d_with<T: Element>(
-    kernels: Kernels,
+pub fn conv2d<T: Element>(
     x: &Tensor<T>,
     weight: &Tensor<T>,
     bias: Option<&Tensor<T>>,
     g: &Conv2dGeometry,
+    kernels: Kernels,
 ) -> Result<Tensor<T>> {
     let plan = Plan::new(x.shape(), weight.shape(), g)?;
     let [_, o, ..] = plan.output;
@@ -185,17 +180,12 @@ fn by_column<T: Element>(plan: &Plan, weight: &Tensor<T>) -> Result<Buffer<T>> {
 ///
 /// # Errors
 /// Those of [`conv2d_out_shape`]; [`Error::Shape`] for a dy that has not the shape of the output.
-pub fn conv2d_grad_input<T: Element>(dy: &Tensor<T>, weight: &Tensor<T>, input: &Shape, g: &Conv2dGeometry) -> Result<Tensor<T>> {
-    conv2d_grad_input_with(Kernels::default(), dy, weight, input, g)
-}
-
-/// [`conv2d_grad_input`] by these kernels.
-fn conv2d_grad_input_with<T: Element>(
-    kernels: Kernels,
+pub fn conv2d_grad_input<T: Element>(
     dy: &Tensor<T>,
     weight: &Tensor<T>,
     input: &Shape,
     g: &Conv2dGeometry,
+    kernels: Kernels,
 ) -> Result<Tensor<T>> {
     let plan = Plan::new(input, weight.shape(), g)?;
     require_shape("conv2d_grad_input", plan.output.into(), dy)?;
@@ -252,16 +242,11 @@ fn conv2d_grad_input_with<T: Element>(
 ///
 /// # Errors
 /// Those of [`conv2d_out_shape`]; [`Error::Shape`] for a dy that has not the shape of the output.
-pub fn conv2d_grad_weight<T: Element>(dy: &Tensor<T>, x: &Tensor<T>, g: &Conv2dGeometry, dw: &mut Tensor<T>) -> Result<()> {
-    conv2d_grad_weight_with(Kernels::default(), dy, x, g, dw)
-}
-
-/// [`conv2d_grad_weight`] by these kernels.
-fn conv2d_grad_weight_with<T: Element>(
-    kernels: Kernels,
+pub fn conv2d_grad_weight<T: Element>(
     dy: &Tensor<T>,
     x: &Tensor<T>,
     g: &Conv2dGeometry,
+    kernels: Kernels,
     dw: &mut Tensor<T>,
 ) -> Result<()> {
     let plan = Plan::new(x.shape(), dw.shape(), g)?;

@@ -56,12 +56,12 @@ fn values_and_gradients_are_pytorchs() {
         let exact = |values: &[i32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
         let (x, weight) = (counted(x, 7, 11, 5.0), counted(weight, 5, 7, 3.0));
         let b = Tensor::from_fn([weight.dims()[0]], |i| i as f64 + 1.0).unwrap();
-        let out = conv2d(&x, &weight, bias.then_some(&b), &g).unwrap();
+        let out = conv2d(&x, &weight, bias.then_some(&b), &g, Kernels::default()).unwrap();
         let dy = Tensor::from_fn(out.shape(), |i| (i * 3 % 5) as f64 - 2.0).unwrap();
         let mut gradient = Tensor::ones(weight.shape()).unwrap(); // is added to
-        conv2d_grad_weight(&dy, &x, &g, &mut gradient).unwrap();
+        conv2d_grad_weight(&dy, &x, &g, Kernels::default(), &mut gradient).unwrap();
         assert_eq!(out.to_vec(), exact(y));
-        assert_eq!(conv2d_grad_input(&dy, &weight, x.shape(), &g).unwrap().to_vec(), exact(dx));
+        assert_eq!(conv2d_grad_input(&dy, &weight, x.shape(), &g, Kernels::default()).unwrap().to_vec(), exact(dx));
         assert_eq!(gradient.map(|v| v - 1.0).unwrap().to_vec(), exact(dw));
     }
 }
@@ -111,11 +111,11 @@ fn difference_of<T: Element>(
     ];
     let mut worst = [0.0; 3];
     for kernels in kernels {
-        let y = conv2d_with(kernels, &x, &w, Some(&b), g).unwrap();
+        let y = conv2d(&x, &w, Some(&b), g, kernels).unwrap();
         assert!(y.is_channels_last());
-        let dx = conv2d_grad_input_with(kernels, &dy, &w, x.shape(), g).unwrap();
+        let dx = conv2d_grad_input(&dy, &w, x.shape(), g, kernels).unwrap();
         let mut dw = w.clone();
-        conv2d_grad_weight_with(kernels, &dy, &x, g, &mut dw).unwrap();
+        conv2d_grad_weight(&dy, &x, g, kernels, &mut dw).unwrap();
         for ((got, (want, terms)), worst) in [y, dx, dw].iter().zip(&want).zip(&mut worst) {
             assert_eq!(got.shape(), want.shape());
             let off = got.to_vec().iter().zip(want.to_vec()).map(|(a, b)| (a.to_f64() - b).abs()).fold(0.0, f64::max_or_nan);
@@ -204,10 +204,10 @@ fn the_number_of_threads_changes_no_bit() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let (x, w) = (laid_out::<f32>(x, 0, 1), laid_out::<f32>(w, 0, 2));
             pool.install(|| {
-                let y = conv2d(&x, &w, None, &g).unwrap();
+                let y = conv2d(&x, &w, None, &g, Kernels::default()).unwrap();
                 let mut dw = Tensor::zeros(w.shape()).unwrap();
-                conv2d_grad_weight(&y, &x, &g, &mut dw).unwrap();
-                let dx = conv2d_grad_input(&y, &w, x.shape(), &g).unwrap();
+                conv2d_grad_weight(&y, &x, &g, Kernels::default(), &mut dw).unwrap();
+                let dx = conv2d_grad_input(&y, &w, x.shape(), &g, Kernels::default()).unwrap();
                 [y.to_vec(), dw.to_vec(), dx.to_vec()].map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
             })
         };
@@ -219,12 +219,12 @@ fn the_number_of_threads_changes_no_bit() {
 fn an_image_gets_the_same_bits_alone_and_in_a_batch() {
     for (x, w, g) in large() {
         let (x, w) = (laid_out::<f32>(x, 0, 1), laid_out::<f32>(w, 0, 2));
-        let batch = conv2d(&x, &w, None, &g).unwrap();
-        let dx = conv2d_grad_input(&batch, &w, x.shape(), &g).unwrap();
+        let batch = conv2d(&x, &w, None, &g, Kernels::default()).unwrap();
+        let dx = conv2d_grad_input(&batch, &w, x.shape(), &g, Kernels::default()).unwrap();
         for n in 0..x.dims()[0] {
             let (alone, dy) = (x.slice(0, n..n + 1, 1).unwrap(), batch.slice(0, n..n + 1, 1).unwrap());
-            assert_eq!(conv2d(&alone, &w, None, &g).unwrap(), dy, "image {n} of {g:?}");
-            assert_eq!(conv2d_grad_input(&dy, &w, alone.shape(), &g).unwrap(), dx.slice(0, n..n + 1, 1).unwrap());
+            assert_eq!(conv2d(&alone, &w, None, &g, Kernels::default()).unwrap(), dy, "image {n} of {g:?}");
+            assert_eq!(conv2d_grad_input(&dy, &w, alone.shape(), &g, Kernels::default()).unwrap(), dx.slice(0, n..n + 1, 1).unwrap());
         }
     }
 }
@@ -240,13 +240,13 @@ fn no_images_and_no_channels_are_no_trouble() {
     ] {
         let (x, w) = (Tensor::<f32>::ones(x).unwrap(), Tensor::ones(w).unwrap());
         let b = Tensor::full([w.dims()[0]], 0.5).unwrap();
-        let out = conv2d(&x, &w, Some(&b), &g).unwrap();
+        let out = conv2d(&x, &w, Some(&b), &g, Kernels::default()).unwrap();
         assert_eq!(out.dims(), y);
         assert!(out.to_vec().iter().all(|&v| v == 0.5)); // only the bias
         let mut dw = w.clone();
-        conv2d_grad_weight(&out, &x, &g, &mut dw).unwrap();
+        conv2d_grad_weight(&out, &x, &g, Kernels::default(), &mut dw).unwrap();
         assert_eq!(dw, w);
-        assert!(conv2d_grad_input(&out, &w, x.shape(), &g).unwrap().to_vec().iter().all(|&v| v == 0.0));
+        assert!(conv2d_grad_input(&out, &w, x.shape(), &g, Kernels::default()).unwrap().to_vec().iter().all(|&v| v == 0.0));
     }
 }
 
@@ -260,10 +260,10 @@ fn absurd_sizes_of_empty_tensors_are_no_trouble() {
         ([0, HUGE, 1, 1], [0, HUGE, 1, 1], [1, 1]),
     ] {
         let (x, w, g) = (Tensor::<f32>::zeros(x).unwrap(), Tensor::zeros(w).unwrap(), geometry(Window::new(kernel), 1));
-        let y = conv2d(&x, &w, None, &g).unwrap();
-        assert!(conv2d_grad_input(&y, &w, x.shape(), &g).unwrap().is_empty());
+        let y = conv2d(&x, &w, None, &g, Kernels::default()).unwrap();
+        assert!(conv2d_grad_input(&y, &w, x.shape(), &g, Kernels::default()).unwrap().is_empty());
         let mut dw = w.clone();
-        conv2d_grad_weight(&y, &x, &g, &mut dw).unwrap();
+        conv2d_grad_weight(&y, &x, &g, Kernels::default(), &mut dw).unwrap();
         assert_eq!(dw, w);
     }
 }
@@ -290,10 +290,10 @@ fn what_does_not_fit_together_is_an_error() {
     let (x, w) = (Tensor::<f32>::ones([1, 3, 8, 8]).unwrap(), Tensor::ones([4, 3, 3, 3]).unwrap());
     let dy = Tensor::ones([1, 4, 5, 6]).unwrap(); // 6 × 6 it should be
     assert!(conv2d(&x, &w, Some(&Tensor::ones([3]).unwrap()), &g).is_err());
-    assert!(conv2d_grad_input(&dy, &w, x.shape(), &g).is_err());
-    assert!(conv2d_grad_weight(&dy, &x, &g, &mut w.clone()).is_err());
+    assert!(conv2d_grad_input(&dy, &w, x.shape(), &g, Kernels::default()).is_err());
+    assert!(conv2d_grad_weight(&dy, &x, &g, Kernels::default(), &mut w.clone()).is_err());
     let far = geometry(Window { padding: [[1 << 40, 1 << 40], [1 << 40, 0]], ..g.window }, 1);
-    assert!(matches!(conv2d(&x, &w, None, &far), Err(Error::Memory { .. })));
+    assert!(matches!(conv2d(&x, &w, None, &far, Kernels::default()), Err(Error::Memory { .. })));
 }
 
 #[test]
