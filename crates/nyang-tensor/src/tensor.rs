@@ -217,6 +217,11 @@ impl<T: Element> Tensor<T> {
         self.shape == other.shape && other.has_strides(&self.strides) && self.is_dense()
     }
 
+    /// Whether `other` is this tensor: the same memory, seen in the same way.
+    pub(crate) fn is_same(&self, other: &Tensor<T>) -> bool {
+        Arc::ptr_eq(&self.buffer, &other.buffer) && (self.shape, self.strides, self.offset) == (other.shape, other.strides, other.offset)
+    }
+
     /// The values in the order in which they lie in memory; `None` if there are gaps between them or some are repeated.
     ///
     /// Together with [`Tensor::is_contiguous`] or [`Tensor::is_channels_last`] this is how kernels get at the numbers.

@@ -1,8 +1,10 @@
 //! The two-dimensional convolution.
 
+use nyang_tensor::kernels::Window;
 use nyang_tensor::kernels::channels::channel_sums;
-use nyang_tensor::kernels::conv2d::{Conv2dGeometry, conv2d, conv2d_grad_input, conv2d_grad_weight, conv2d_out_shape};
-use nyang_tensor::kernels::{Kernels, Window};
+use nyang_tensor::kernels::conv2d::{
+    Conv2dGeometry, WeightCache, conv2d, conv2d_cached, conv2d_grad_input, conv2d_grad_weight, conv2d_out_shape,
+};
 use nyang_tensor::{Element, Shape, Tensor};
 
 use super::linear::add_sums;
@@ -84,7 +86,7 @@ impl Conv2dConfig {
         let (fan_in, fan_out) = (c.saturating_mul(cells), (o / groups).saturating_mul(cells));
         let weight = init.weight([o, c, kh, kw], self.init, fan_in, fan_out)?;
         let bias = if self.bias { Some(init.bias(o, self.init, fan_in)?) } else { None };
-        Ok(Conv2d { weight, bias, config: self, saved: Saved::default() })
+        Ok(Conv2d { weight, bias, config: self, cache: WeightCache::default(), saved: Saved::default() })
     }
 }
 
@@ -128,6 +130,7 @@ pub struct Conv2d<T: Element = f32> {
     /// b `[O]`.
     pub bias: Option<Param<T>>,
     config: Conv2dConfig,
+    cache: WeightCache<T>,
     saved: Saved<Tensor<T>>,
 }
 
@@ -140,9 +143,8 @@ impl Conv2d {
 }
 
 impl<T: Element> Conv2d<T> {
-    fn apply(&self, x: &Tensor<T>, kernels: Kernels) -> Result<Tensor<T>> {
-        Module::<T>::out_shape(self, x.shape())?;
-        Ok(conv2d(x, &self.weight.value, self.bias.as_ref().map(|b| &b.value), &self.config.geometry, kernels)?)
+    fn bias(&self) -> Option<&Tensor<T>> {
+        self.bias.as_ref().map(|b| &b.value)
     }
 }
 
@@ -159,12 +161,14 @@ impl<T: Element> Module<T> for Conv2d<T> {
     }
 
     fn infer(&self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
-        self.apply(&x, cx.kernels)
+        Module::<T>::out_shape(self, x.shape())?;
+        Ok(conv2d_cached(&x, &self.weight.value, self.bias(), &self.config.geometry, cx.kernels, &self.cache)?)
     }
 
     fn forward(&mut self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
         let x = x.channels_last()?; // once, for both passes
-        let y = self.apply(&x, cx.kernels)?;
+        Module::<T>::out_shape(self, x.shape())?;
+        let y = conv2d(&x, &self.weight.value, self.bias(), &self.config.geometry, cx.kernels)?;
         self.saved.put(x);
         Ok(y)
     }

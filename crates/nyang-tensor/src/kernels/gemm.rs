@@ -137,7 +137,7 @@ pub(crate) fn gemm<T: Element>(
 
 /// [`gemm`] with these kernels.
 #[allow(clippy::too_many_arguments)] // those of every BLAS
-fn gemm_with<T: Element>(
+pub(crate) fn gemm_with<T: Element>(
     kernels: Kernels,
     size: [usize; 3],
     a: Matrix<'_, T>,

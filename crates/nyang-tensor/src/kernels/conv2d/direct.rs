@@ -8,6 +8,7 @@
 
 use super::pass::{Direction, Pass};
 use super::patches::Plan;
+use super::prepared::{Method, Weight};
 use crate::Result;
 use crate::buffer::Buffer;
 use crate::kernels::blocked::panel_width;
@@ -36,7 +37,8 @@ pub(super) fn convolve(
     simd: Simd,
     plan: &Plan,
     direction: Direction,
-    [source, weight]: [&[f32]; 2],
+    source: &[f32],
+    weight: Weight<'_>,
     bias: Option<&[f32]>,
     target: &mut [f32],
 ) -> Option<Result<()>> {
@@ -45,7 +47,7 @@ pub(super) fn convolve(
     let simd = simd.for_width(outer);
     let depth = pass.order.len() * inner;
     let panels = panels(simd, plan.g.groups, outer, depth);
-    let packed = match pack(&pass, plan, direction, &panels, weight) {
+    let packed = match (weight.prepare)(simd.lanes(), Method::Direct, &|| pack(&pass, plan, direction, &panels, weight.values)) {
         Ok(packed) => packed,
         Err(error) => return Some(Err(error)),
     };

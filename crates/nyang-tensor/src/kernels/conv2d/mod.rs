@@ -21,17 +21,22 @@ mod direct_weight;
 mod pass;
 mod patches;
 mod plain;
+mod prepared;
 mod winograd;
 
 pub use plain::{conv2d_grad_input_plain, conv2d_grad_weight_plain, conv2d_plain};
+pub use prepared::WeightCache;
 
-use super::gemm::{Into, Matrix, gemm};
+use std::sync::Arc;
+
+use super::gemm::{Into, Matrix, gemm_with};
 use super::{Kernels, Window, for_each_chunk_with, image_dims, require_shape, values};
 use crate::buffer::Buffer;
 use crate::parallel::for_each_chunk;
 use crate::{Element, Error, Result, Shape, Tensor};
 use pass::Direction;
 use patches::{Block, Plan, TILE};
+use prepared::Weight;
 
 /// Pieces that a sum over the batch's pixels is cut into: as many tasks, and as many partial sums, whatever the number of threads.
 const PIECES: usize = 8;
@@ -91,6 +96,32 @@ pub fn conv2d<T: Element>(
     g: &Conv2dGeometry,
     kernels: Kernels,
 ) -> Result<Tensor<T>> {
+    forward(x, weight, bias, g, kernels, None)
+}
+
+/// [`conv2d`] for inference, where one weight meets many images: what kernels make of the weight stays in `cache`.
+///
+/// # Errors
+/// Those of [`conv2d`].
+pub fn conv2d_cached<T: Element>(
+    x: &Tensor<T>,
+    weight: &Tensor<T>,
+    bias: Option<&Tensor<T>>,
+    g: &Conv2dGeometry,
+    kernels: Kernels,
+    cache: &WeightCache<T>,
+) -> Result<Tensor<T>> {
+    forward(x, weight, bias, g, kernels, Some(cache))
+}
+
+fn forward<T: Element>(
+    x: &Tensor<T>,
+    weight: &Tensor<T>,
+    bias: Option<&Tensor<T>>,
+    g: &Conv2dGeometry,
+    kernels: Kernels,
+    cache: Option<&WeightCache<T>>,
+) -> Result<Tensor<T>> {
     let plan = Plan::new(x.shape(), weight.shape(), g)?;
     let [_, o, ..] = plan.output;
     if let Some(odd) = bias.filter(|b| b.dims() != [o]) {
@@ -101,7 +132,7 @@ pub fn conv2d<T: Element>(
     let x = x.channels_last()?;
     let x = values(&x);
     let mut y = Tensor::stale_channels_last(plan.output)?;
-    if let Some(done) = by_vectors(kernels, &plan, Direction::Forward, [x, values(&weight.contiguous()?)], bias, y.memory_mut()?) {
+    if let Some(done) = by_vectors(kernels, &plan, Direction::Forward, x, (&weight.contiguous()?, cache), bias, y.memory_mut()?) {
         return done.map(|()| y);
     }
     if plan.is_depthwise() {
@@ -117,7 +148,7 @@ pub fn conv2d<T: Element>(
             let block = plan.block(&blocks, i);
             let a = plan.patches(x, group, &block, first..first + rows, scratch);
             let b = Matrix { values: &packed[(group * depth + block.first) * plan.og..], row: plan.og, column: 1 };
-            gemm([rows, plan.og, block.width], a, b, Into::Add, &mut tile[group * plan.og..], o, false); // y += A·Wᵀ
+            gemm_with(kernels, [rows, plan.og, block.width], a, b, Into::Add, &mut tile[group * plan.og..], o, false); // y += A·Wᵀ
         }
     })?;
     Ok(y)
@@ -128,7 +159,8 @@ fn by_vectors<T: Element>(
     kernels: Kernels,
     plan: &Plan,
     direction: Direction,
-    [source, weight]: [&[T]; 2],
+    source: &[T],
+    (weight, cache): (&Tensor<T>, Option<&WeightCache<T>>),
     bias: Option<&[T]>,
     target: &mut [T],
 ) -> Option<Result<()>> {
@@ -136,21 +168,28 @@ fn by_vectors<T: Element>(
         Some(bias) => Some(T::f32s(bias)?),
         None => None,
     };
-    let (simd, from, target) = (kernels.simd()?, [T::f32s(source)?, T::f32s(weight)?], T::f32s_mut(target)?);
-    if target.is_empty() || from.iter().any(|values| values.is_empty()) {
+    let (simd, source, w, target) = (kernels.simd()?, T::f32s(source)?, T::f32s(values(weight))?, T::f32s_mut(target)?);
+    if target.is_empty() || source.is_empty() || w.is_empty() {
         return None;
     }
     if plan.is_depthwise() {
-        return depthwise_vector::convolve(simd, plan, direction, from, bias, target);
+        return depthwise_vector::convolve(simd, plan, direction, [source, w], bias, target);
     }
-    let quick = if kernels.is_exact() { None } else { winograd::convolve(simd, plan, direction, from, bias, target) };
+    let weight = Weight {
+        values: w,
+        prepare: &|lanes, method, make| match cache {
+            Some(cache) => cache.get(weight, lanes, method, make),
+            None => make().map(Arc::new),
+        },
+    };
+    let quick = if kernels.is_exact() { None } else { winograd::convolve(simd, plan, direction, source, weight, bias, target) };
     if quick.is_some() {
         return quick;
     }
     if direction == Direction::GradInput && plan.cg < 6 && plan.taps > 1 {
         return None; // too few columns for a vector: rather patches, whose columns are taps and channels
     }
-    direct::convolve(simd, plan, direction, from, bias, target)
+    direct::convolve(simd, plan, direction, source, weight, bias, target)
 }
 
 /// Fills rows of `width` values with the bias, to which the products are then added, or with zeros.
@@ -193,7 +232,7 @@ pub fn conv2d_grad_input<T: Element>(
     let dy = dy.channels_last()?;
     let dy = values(&dy);
     let mut dx = Tensor::stale_channels_last(*input)?;
-    if let Some(done) = by_vectors(kernels, &plan, Direction::GradInput, [dy, values(&weight.contiguous()?)], None, dx.memory_mut()?) {
+    if let Some(done) = by_vectors(kernels, &plan, Direction::GradInput, dy, (&weight.contiguous()?, None), None, dx.memory_mut()?) {
         return done.map(|()| dx);
     }
     if plan.is_depthwise() {
@@ -206,7 +245,7 @@ pub fn conv2d_grad_input<T: Element>(
     let patches = |first: usize, rows: usize, group: usize, block: &Block, to: &mut [T], row: usize| {
         let a = Matrix { values: &dy[first * o + group * plan.og..], row: o, column: 1 };
         let b = Matrix { values: &w[group * plan.og * depth + block.first..], row: depth, column: 1 };
-        gemm([rows, block.width, plan.og], a, b, Into::Overwrite, to, row, false);
+        gemm_with(kernels, [rows, block.width, plan.og], a, b, Into::Overwrite, to, row, false);
     };
     if weight.is_empty() {
         dx.memory_mut()?.fill(T::ZERO);
@@ -279,7 +318,7 @@ pub fn conv2d_grad_weight<T: Element>(
             let b = plan.patches(x, group, &block, first..last, scratch);
             let into = if tile == begin { Into::Overwrite } else { Into::Add };
             let to = &mut sum[group * plan.og * block.width..];
-            gemm([plan.og, block.width, last - first], a, b, into, to, block.width, false); // dW += dyᵀ·A
+            gemm_with(kernels, [plan.og, block.width, last - first], a, b, into, to, block.width, false); // dW += dyᵀ·A
         }
     })?;
     let (taps, row) = (plan.taps, plan.depth());

@@ -230,6 +230,22 @@ fn an_image_gets_the_same_bits_alone_and_in_a_batch() {
 }
 
 #[test]
+fn a_cache_changes_no_bit_and_notices_other_weights() {
+    let same = geometry(Window { padding: [[1, 1], [1, 1]], ..Window::new([3, 3]) }, 1);
+    for (size, g, kernel) in [([2, 17, 9, 9], same, 3), ([2, 17, 4, 3], same, 3), ([2, 17, 9, 9], geometry(Window::new([2, 2]), 1), 2)] {
+        let (cache, x) = (WeightCache::default(), laid_out::<f32>(size, 1, 1));
+        let mut w = laid_out::<f32>([18, 17, kernel, kernel], 0, 2);
+        for step in 0..3 {
+            for kernels in Kernels::available().into_iter().flat_map(|k| [k, k.exact(), k.exact()]) {
+                let cached = conv2d_cached(&x, &w, None, &g, kernels, &cache).unwrap();
+                assert_eq!(cached, conv2d(&x, &w, None, &g, kernels).unwrap(), "step {step} {kernels:?}");
+            }
+            w.as_mut_slice().unwrap()[5] += 1.0;
+        }
+    }
+}
+
+#[test]
 fn no_images_and_no_channels_are_no_trouble() {
     let g = geometry(Window { padding: [[1, 1], [1, 1]], ..Window::new([2, 2]) }, 1);
     for (x, w, y) in [
@@ -289,7 +305,7 @@ fn what_does_not_fit_together_is_an_error() {
     }
     let (x, w) = (Tensor::<f32>::ones([1, 3, 8, 8]).unwrap(), Tensor::ones([4, 3, 3, 3]).unwrap());
     let dy = Tensor::ones([1, 4, 5, 6]).unwrap(); // 6 × 6 it should be
-    assert!(conv2d(&x, &w, Some(&Tensor::ones([3]).unwrap()), &g).is_err());
+    assert!(conv2d(&x, &w, Some(&Tensor::ones([3]).unwrap()), &g, Kernels::default()).is_err());
     assert!(conv2d_grad_input(&dy, &w, x.shape(), &g, Kernels::default()).is_err());
     assert!(conv2d_grad_weight(&dy, &x, &g, Kernels::default(), &mut w.clone()).is_err());
     let far = geometry(Window { padding: [[1 << 40, 1 << 40], [1 << 40, 0]], ..g.window }, 1);

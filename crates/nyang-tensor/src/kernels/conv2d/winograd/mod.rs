@@ -26,6 +26,7 @@ use std::ops::Range;
 use super::PIECES;
 use super::pass::Direction;
 use super::patches::Plan;
+use super::prepared::{Method, Weight};
 use crate::Result;
 use crate::buffer::Buffer;
 use crate::kernels::blocked::panel_width;
@@ -72,13 +73,14 @@ pub(super) fn convolve(
     simd: Simd,
     plan: &Plan,
     direction: Direction,
-    from: [&[f32]; 2],
+    source: &[f32],
+    weight: Weight<'_>,
     bias: Option<&[f32]>,
     target: &mut [f32],
 ) -> Option<Result<()>> {
     Some(match choose(plan)? {
-        Size::Two => convolve_by::<F2, 2, 4>(simd, plan, direction, from, bias, target),
-        Size::Four => convolve_by::<F4, 4, 6>(simd, plan, direction, from, bias, target),
+        Size::Two => convolve_by::<F2, 2, 4>(simd, plan, direction, source, weight, bias, target),
+        Size::Four => convolve_by::<F4, 4, 6>(simd, plan, direction, source, weight, bias, target),
     })
 }
 
@@ -100,7 +102,8 @@ fn convolve_by<W: Transforms<M, A>, const M: usize, const A: usize>(
     simd: Simd,
     plan: &Plan,
     direction: Direction,
-    [source, weight]: [&[f32]; 2],
+    source: &[f32],
+    weight: Weight<'_>,
     bias: Option<&[f32]>,
     target: &mut [f32],
 ) -> Result<()> {
@@ -114,7 +117,9 @@ fn convolve_by<W: Transforms<M, A>, const M: usize, const A: usize>(
     let tiles = Tiles { images, height, width, size: M };
     let count = tiles.count();
     let [v_stride, m_stride] = [inner, outer].map(|channels| channels.next_multiple_of(lanes));
-    let kernels = transform_kernels::<W, M, A>(simd, direction, [inner, outer], weight)?;
+    let method = if M == 2 { Method::Winograd2 } else { Method::Winograd4 };
+    let transform = || transform_kernels::<W, M, A>(simd, direction, [inner, outer], weight.values);
+    let kernels = (weight.prepare)(lanes, method, &transform)?;
     let widest = panel_width(simd);
     let target = Shared::new(target);
     let parallel = count * points * inner * outer >= 1 << 19;
