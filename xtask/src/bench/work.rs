@@ -6,7 +6,7 @@ use nyang_nn::{
 };
 use nyang_optim::Optimizer;
 use nyang_tensor::kernels::conv2d::{conv2d, conv2d_grad_input, conv2d_grad_weight};
-use nyang_tensor::kernels::{Window, conv2d::Conv2dGeometry, peak};
+use nyang_tensor::kernels::{Kernels, Window, conv2d::Conv2dGeometry, peak};
 
 use super::models::{CLASSES, Entry, flops};
 
@@ -108,14 +108,15 @@ fn convolution([n, c, o, size, kernel, stride, padding, groups]: [usize; 8], pas
     let geometry = Conv2dGeometry { window, groups };
     let x = random(Shape::from([n, c, size, size]))?.channels_last()?;
     let weight = random(Shape::from([o, c / groups.max(1), kernel, kernel]))?;
-    let y = conv2d(&x, &weight, None, &geometry)?;
+    let kernels = Kernels::default();
+    let y = conv2d(&x, &weight, None, &geometry, kernels)?;
     let flops = Some(2 * (y.len() / o.max(1) * weight.len()) as u64);
     let input = *x.shape();
     let mut grad = Tensor::zeros(weight.shape())?;
     let call: Call = match pass {
-        "fwd" => Box::new(move || Ok(conv2d(&x, &weight, None, &geometry).map(drop)?)),
-        "input" => Box::new(move || Ok(conv2d_grad_input(&y, &weight, &input, &geometry).map(drop)?)),
-        "weight" => Box::new(move || Ok(conv2d_grad_weight(&y, &x, &geometry, &mut grad)?)),
+        "fwd" => Box::new(move || Ok(conv2d(&x, &weight, None, &geometry, kernels).map(drop)?)),
+        "input" => Box::new(move || Ok(conv2d_grad_input(&y, &weight, &input, &geometry, kernels).map(drop)?)),
+        "weight" => Box::new(move || Ok(conv2d_grad_weight(&y, &x, &geometry, kernels, &mut grad)?)),
         other => return Err(format!("a convolution has no pass `{other}`").into()),
     };
     Ok(Work { call, flops })
