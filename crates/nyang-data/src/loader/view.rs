@@ -15,7 +15,7 @@ impl Loader {
     /// The sample at `index` as this epoch sees it, before it is standardised.
     ///
     /// # Errors
-    /// [`Error::Index`], and whatever reading and transforming it gives, with its name.
+    /// [`Error::Index`](crate::Error::Index), and whatever reading and transforming it gives, with its name.
     pub fn view(&self, epoch: u64, index: usize) -> Result<Sample> {
         let (sample, done) = self.read(index)?;
         changed(sample, |sample| self.transformed(epoch, index, 0, (sample, done)))

@@ -1,6 +1,6 @@
 //! Vectors of `f32`: which instructions this machine has for them, and code that is written once for all of them.
 //!
-//! A kernel is a [`Job`] whose `run` is generic over an [`Isa`], an instruction set with vectors of its own width. [`Simd::run`] compiles
+//! A kernel is a `Job` whose `run` is generic over an `Isa`, an instruction set with vectors of its own width. `Simd::run` compiles
 //! it once for each instruction set and calls the one that the machine has. A value of type `Avx2` or `Avx512` can only be got by asking
 //! the processor, so whoever holds one may use its instructions: that is why arithmetic on vectors is safe code. What is not is reading
 //! and writing memory through pointers.
