@@ -13,6 +13,7 @@ pub mod check;
 mod dropping;
 mod error;
 mod freeze;
+mod fusion;
 mod init;
 pub mod layers;
 pub mod loss;

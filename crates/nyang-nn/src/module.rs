@@ -198,6 +198,11 @@ impl<'o, T: Element> Ctx<'o, T> {
         self
     }
 
+    /// Whether somebody watches, who wants to see every layer by itself.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.observer.is_some()
+    }
+
     /// Runs a container's child in evaluation, under its name: in errors, and for the observer.
     ///
     /// # Errors

@@ -2,10 +2,14 @@
 //!
 //! The rule of the whole crate: an output value is computed by one task, in one order; where a sum must be split, it is split into
 //! pieces whose number depends on the data's size alone, and the pieces are added from first to last.
+//!
+//! Loops over chunks are compiled for the widest vectors of the machine too, which changes no bit (see `kernels/widest.rs`).
 
 use std::ops::Range;
 
 use rayon::prelude::*;
+
+use crate::kernels::widest::{Call, widest};
 
 /// Elements a task works on in a memory-bound loop: 64 KiB of `f32`, which stays in the second-level cache.
 pub const CHUNK: usize = 16 * 1024;
@@ -17,11 +21,11 @@ pub fn for_each_chunk<T: Send>(data: &mut [T], size: usize, f: impl Fn(usize, &m
     let size = size.max(1);
     if data.len() <= size {
         if !data.is_empty() {
-            f(0, data);
+            widest(Call(|| f(0, data)));
         }
         return;
     }
-    data.par_chunks_mut(size).enumerate().for_each(|(i, part)| f(i * size, part));
+    data.par_chunks_mut(size).enumerate().for_each(|(i, part)| widest(Call(|| f(i * size, part))));
 }
 
 /// As [`for_each_chunk`] for N arrays of the same length that are walked side by side; what is longer than the shortest is left alone.
@@ -29,7 +33,7 @@ pub fn for_each_chunk_of<T: Send, const N: usize>(data: [&mut [T]; N], size: usi
     let shortest = data.iter().map(|d| d.len()).min().unwrap_or(0);
     let mut rest = data.map(|d| d.split_at_mut(shortest).0);
     if shortest <= size {
-        return f(rest);
+        return widest(Call(|| f(rest)));
     }
     let mut parts = Vec::with_capacity(shortest.div_ceil(size.max(1)));
     while rest.first().is_some_and(|r| !r.is_empty()) {
@@ -41,7 +45,15 @@ pub fn for_each_chunk_of<T: Send, const N: usize>(data: [&mut [T]; N], size: usi
         });
         parts.push(part);
     }
-    parts.into_par_iter().for_each(f);
+    parts.into_par_iter().for_each(|part| widest(Call(|| f(part))));
+}
+
+/// Runs `f` on one of the threads that share work, so that each loop inside it finds the others waiting.
+///
+/// Any other thread that starts a loop has to wake them and be woken again, which costs about 15 µs each time; a training step has a
+/// hundred loops. The result is the same.
+pub fn among_workers<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| f())
 }
 
 /// Calls `f` for consecutive ranges of `size` indices of `0..n`, in parallel; the results come back in order.
@@ -66,6 +78,11 @@ mod tests {
             for_each_chunk_of([&mut a, &mut b], size, |[a, b]| a.iter_mut().zip(b).for_each(|(a, b)| *a = *b + 1));
             assert_eq!(a, (1..=n).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn work_among_workers_is_done_by_one_of_them() {
+        assert_eq!(among_workers(|| (rayon::current_thread_index().is_some(), 7)), (true, 7));
     }
 
     #[test]

@@ -185,7 +185,7 @@ impl Report {
         let row = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
         let mut text = format!(
             "# Benchmarks\n\nWritten by `cargo xtask bench … --write`, on {}.\n\n- Processor: {}, {cores} cores; multiply-add peak, \
-             measured: {}\n- nyangtorch {}, compared with {}\n\nMilliseconds, medians of turns that the sides took one after the other in \
+             measured: {}\n- nyangtorch {}, compared with {}\n- Times: {}\n\nMilliseconds, medians of turns that the sides took one after the other in \
              one run. Ratio: PyTorch's fastest stock variant by\nours, so above 1 we are faster. MiB: the most memory of our process, and of \
              PyTorch's. Strangers: the part of the machine that other\nprograms used meanwhile; where it is more than some percent the row \
              is not to be trusted.\n\n",
@@ -194,6 +194,7 @@ impl Report {
             self.peak_text(),
             env!("CARGO_PKG_VERSION"),
             version.unwrap_or("nothing"),
+            if self.cpu { "the processor's, on one thread, for others used the machine too" } else { "the clock's" },
         );
         text.push_str(&row(&HEADING.map(str::to_owned)));
         text.push_str(&row(&[":--", "--:", "--:", "--:", ":--", "--:", "--:", "--:", "--:", "--:", "--:"].map(str::to_owned)));

@@ -7,6 +7,7 @@ use nyang_nn::{
 use nyang_optim::Optimizer;
 use nyang_tensor::kernels::conv2d::{conv2d, conv2d_grad_input, conv2d_grad_weight};
 use nyang_tensor::kernels::{Kernels, Window, conv2d::Conv2dGeometry, peak};
+use nyang_tensor::parallel::among_workers;
 
 use super::models::{CLASSES, Entry, flops};
 
@@ -85,15 +86,14 @@ fn train(entry: &'static Entry, n: usize) -> Result<Work, Anything> {
     let layers = flops(&model, entry.batch(n))?;
     // each layer thrice, forward and its two gradients; but nobody needs the gradient of the images
     let flops = 3 * layers.iter().sum::<u64>() - layers.first().copied().unwrap_or(0);
-    let call = move || {
+    let mut step = move || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let mut cx = Ctx::train(1);
         let logits = model.forward(images.clone(), &mut cx)?;
         let loss = CrossEntropy::new().value_grad(&logits, &targets)?.mean()?;
         model.backward(loss.gradient, &mut cx)?;
-        optimizer.step(&mut model)?;
-        Ok(())
+        Ok(optimizer.step(&mut model)?)
     };
-    Ok(Work { call: Box::new(call), flops: Some(flops) })
+    Ok(Work { call: Box::new(move || among_workers(&mut step).map_err(|error| -> Anything { error })), flops: Some(flops) })
 }
 
 fn infer(entry: &'static Entry, n: usize) -> Result<Work, Anything> {

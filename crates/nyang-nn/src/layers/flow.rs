@@ -1,9 +1,11 @@
 //! Modules one after another: forward in order, backward in reverse.
 
+use nyang_tensor::kernels::batch_norm::Activation;
 use nyang_tensor::{Element, Shape, Tensor};
 
 use super::{BatchNorm2d, Conv2d, Flatten, FlowBuilder, GlobalAvgPool2d, Linear, MaxPool2d, Relu};
 use crate::case::{Case, boxed};
+use crate::fusion::{Norm, behind_norm, cast, cast_mut};
 use crate::{Build, Ctx, Error, Init, Module, Path, Result, Saved, Spec, Visit, VisitMut};
 
 pub(crate) const KIND: &str = "Flow";
@@ -37,7 +39,7 @@ pub(crate) const KIND: &str = "Flow";
 pub struct Flow<T: Element = f32> {
     steps: Vec<(String, Box<dyn Module<T>>)>,
     duplicate: Option<String>,
-    ran: Saved<()>, // so that even an empty flow knows whether it ran
+    ran: Saved<Vec<usize>>, // children that ran as one with the one before; kept, so that even an empty flow knows whether it ran
 }
 
 impl<T: Element> Flow<T> {
@@ -81,6 +83,16 @@ impl<T: Element> Flow<T> {
     }
 }
 
+impl<T: Element> Flow<T> {
+    /// What child `i + 1` is, if child `i` does it on the way (see `fusion.rs`).
+    fn behind(&self, i: usize, cx: &Ctx<'_, T>) -> Option<Activation> {
+        match self.steps.get(i..)? {
+            [(_, m), (_, next), ..] if !cx.is_watched() => behind_norm(m.as_ref(), next.as_ref()),
+            _ => None,
+        }
+    }
+}
+
 impl Flow {
     /// Starts a builder that infers sizes from here on, for one sample of this shape (without the batch dimension).
     pub fn input(shape: impl Into<Shape>) -> FlowBuilder {
@@ -106,19 +118,42 @@ impl<T: Element> Module<T> for Flow<T> {
 
     fn infer(&self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
         self.sound()?;
-        self.steps.iter().try_fold(x, |x, (name, m)| cx.infer(name, m.as_ref(), x))
+        let (mut x, mut i) = (x, 0);
+        while let Some((name, m)) = self.steps.get(i) {
+            let behind = self.behind(i, cx);
+            x = match behind.zip(cast::<Norm<T>, T>(m.as_ref())) {
+                Some((activation, norm)) => norm.infer_with(x, activation).map_err(|e| e.within(name))?,
+                None => cx.infer(name, m.as_ref(), x)?,
+            };
+            i += 1 + usize::from(behind.is_some());
+        }
+        Ok(x)
     }
 
     fn forward(&mut self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
         self.sound()?;
-        let y = self.steps.iter_mut().try_fold(x, |x, (name, m)| cx.forward(name, m.as_mut(), x))?;
-        self.ran.put(());
-        Ok(y)
+        let (mut x, mut i, mut fused) = (x, 0, Vec::new());
+        while i < self.steps.len() {
+            let behind = self.behind(i, cx);
+            let (name, m) = &mut self.steps[i];
+            x = match behind.zip(behind.and_then(|_| cast_mut::<Norm<T>, T>(m.as_mut()))) {
+                Some((activation, norm)) => norm.forward_with(x, cx.mode, activation).map_err(|e| e.within(name))?,
+                None => cx.forward(name, m.as_mut(), x)?,
+            };
+            i += 1;
+            if behind.is_some() {
+                fused.push(i);
+                i += 1;
+            }
+        }
+        self.ran.put(fused);
+        Ok(x)
     }
 
     fn backward(&mut self, dy: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
-        self.ran.take(KIND)?;
-        self.steps.iter_mut().rev().try_fold(dy, |dy, (name, m)| cx.backward(name, m.as_mut(), dy))
+        let fused = self.ran.take(KIND)?;
+        let apart = self.steps.iter_mut().enumerate().rev().filter(|(i, _)| !fused.contains(i));
+        apart.map(|(_, step)| step).try_fold(dy, |dy, (name, m)| cx.backward(name, m.as_mut(), dy))
     }
 
     fn visit(&self, at: Path<'_>, v: &mut dyn Visit<T>) {

@@ -39,6 +39,17 @@ impl<T: Element> Relu<T> {
     pub fn new() -> Self {
         Relu { saved: Saved::default() }
     }
+
+    /// max(x, 0).
+    #[inline]
+    pub(crate) fn of(x: T) -> T {
+        if x <= T::ZERO { T::ZERO } else { x }
+    }
+
+    /// What `forward` would keep: for a container that computed y on its own way.
+    pub(crate) fn keep(&mut self, y: &Tensor<T>) {
+        self.saved.put(y.clone());
+    }
 }
 
 impl<T: Element> Default for Relu<T> {
@@ -57,12 +68,12 @@ impl<T: Element> Module<T> for Relu<T> {
     }
 
     fn infer(&self, x: Tensor<T>, _: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
-        Ok(x.map(|v| if v <= T::ZERO { T::ZERO } else { v })?)
+        Ok(x.map(Self::of)?)
     }
 
     fn forward(&mut self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
         let y = self.infer(x, cx)?;
-        self.saved.put(y.clone());
+        self.keep(&y);
         Ok(y)
     }
 

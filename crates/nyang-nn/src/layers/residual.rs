@@ -4,6 +4,7 @@ use nyang_tensor::{Element, Shape, Tensor};
 
 use super::{BatchNorm2d, Conv2d, DropPath, Flow, PadShortcut, Relu};
 use crate::case::{Case, boxed};
+use crate::fusion::{cast, cast_mut};
 use crate::{Build, Ctx, Error, Init, Module, Path, Result, Saved, Spec, Visit, VisitMut};
 
 pub(crate) const KIND: &str = "Residual";
@@ -78,6 +79,17 @@ impl<T: Element> Residual<T> {
         same_shape(body.shape(), shortcut.shape())?;
         Ok(body.add(shortcut)?)
     }
+
+    /// max(body + shortcut, 0) in one walk through the memory (see `fusion.rs`).
+    fn rectified_sum(body: Tensor<T>, shortcut: &Tensor<T>) -> Result<Tensor<T>> {
+        same_shape(body.shape(), shortcut.shape())?;
+        Ok(body.zip(shortcut, |b, s| Relu::of(b + s))?)
+    }
+
+    /// What comes after, if it is a ReLU.
+    fn after_relu(&self) -> Option<&Relu<T>> {
+        self.after.as_ref().and_then(|(_, g)| cast(g.as_ref()))
+    }
 }
 
 fn same_shape(body: &Shape, shortcut: &Shape) -> Result<()> {
@@ -117,7 +129,11 @@ impl<T: Element> Module<T> for Residual<T> {
             Some((name, s)) => cx.infer(name, s.as_ref(), x.clone())?,
             None => x.clone(),
         };
-        let z = Self::sum(self.body.infer(x, cx)?, &beside)?;
+        let z = self.body.infer(x, cx)?;
+        if let (Some(_), false) = (self.after_relu(), cx.is_watched()) {
+            return Self::rectified_sum(z, &beside);
+        }
+        let z = Self::sum(z, &beside)?;
         drop(beside); // so that what comes after may work in place
         match &self.after {
             Some((name, g)) => cx.infer(name, g.as_ref(), z),
@@ -131,7 +147,15 @@ impl<T: Element> Module<T> for Residual<T> {
             Some((name, s)) => cx.forward(name, s.as_mut(), x.clone())?,
             None => x.clone(),
         };
-        let z = Self::sum(self.body.forward(x, cx)?, &beside)?;
+        let z = self.body.forward(x, cx)?;
+        let relu = self.after.as_mut().and_then(|(_, g)| cast_mut::<Relu<T>, T>(g.as_mut()));
+        if let (Some(relu), false) = (relu, cx.is_watched()) {
+            let y = Self::rectified_sum(z, &beside)?;
+            relu.keep(&y);
+            self.ran.put(());
+            return Ok(y);
+        }
+        let z = Self::sum(z, &beside)?;
         drop(beside);
         let y = match &mut self.after {
             Some((name, g)) => cx.forward(name, g.as_mut(), z)?,

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::max_pool2d::{Cells, MaxIndices, best_values, maxima};
+use super::window::Reach;
 use super::{image_dims, require_shape, values};
 use crate::parallel::{CHUNK, for_each_chunk};
 use crate::{Element, Error, Result, Shape, Tensor};
@@ -50,22 +51,26 @@ impl Bins {
     }
 }
 
+impl Bins {
+    /// Calls `f` with where the channels of each cell of output pixel `p`'s bin start in memory, row by row.
+    #[inline]
+    fn cells(&self, p: usize, mut f: impl FnMut(usize)) {
+        let ([_, c, h, w], [rows, columns]) = (self.input, self.of(p));
+        let plane = p / (self.output[2] * self.output[3]) * h * w;
+        for row in rows {
+            columns.clone().for_each(|column| f((plane + row * w + column) * c));
+        }
+    }
+}
+
 impl Cells for Bins {
     fn sizes(&self) -> [[usize; 4]; 2] {
         [self.input, self.output]
     }
 
-    #[inline]
-    fn cells(&self, p: usize, mut f: impl FnMut(usize, usize, bool)) -> bool {
-        let ([_, c, h, w], [rows, columns]) = (self.input, self.of(p));
-        let plane = p / (self.output[2] * self.output[3]) * h * w;
-        for (i, row) in rows.enumerate() {
-            for (j, column) in columns.clone().enumerate() {
-                let position = row * w + column;
-                f((plane + position) * c, position, i + j == 0);
-            }
-        }
-        true
+    fn reach(&self, axis: usize, at: usize) -> Reach {
+        let bin = self.bin(axis, at);
+        Reach { taps: 0..bin.len(), first: bin.start }
     }
 }
 
@@ -83,7 +88,7 @@ pub fn adaptive_avg_pool2d<T: Element>(x: &Tensor<T>, size: [usize; 2]) -> Resul
             let p = start / c + i;
             for (block, y) in y.chunks_mut(LANES).enumerate() {
                 let mut sums = [0.0; LANES]; // in f64, for a bin may be the whole image
-                bins.cells(p, |from, _, _| {
+                bins.cells(p, |from| {
                     sums.iter_mut().zip(&x[from + block * LANES..][..y.len()]).for_each(|(sum, v)| *sum += v.to_f64());
                 });
                 y.iter_mut().zip(sums).for_each(|(y, sum)| *y = T::of(sum / bins.count(p)));
@@ -111,7 +116,7 @@ pub fn adaptive_avg_pool2d_grad_input<T: Element>(dy: &Tensor<T>, input: &Shape,
         part.fill(T::ZERO);
         for p in start / image * pixels..(start + part.len()) / image * pixels {
             let n = T::of(bins.count(p));
-            bins.cells(p, |to, _, _| part[to - start..][..c].iter_mut().zip(&dy[p * c..]).for_each(|(sum, &d)| *sum += d / n));
+            bins.cells(p, |to| part[to - start..][..c].iter_mut().zip(&dy[p * c..]).for_each(|(sum, &d)| *sum += d / n));
         }
     });
     Ok(dx)

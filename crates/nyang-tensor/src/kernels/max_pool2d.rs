@@ -1,8 +1,14 @@
 //! Max pooling: the largest value under each window, and which cell it came from.
+//!
+//! A task owns whole rows of the output. Vectors run over the channels of a pixel; few channels fill a part of one.
+
+#![allow(unsafe_code)] // positions seen as floats of the same bits, for vectors to carry
 
 use rayon::prelude::*;
 
-use super::{Window, image_dims, require_shape, values};
+use super::simd::{Isa, Job};
+use super::window::Reach;
+use super::{Kernels, Window, image_dims, require_shape, values};
 use crate::buffer::Buffer;
 use crate::parallel::{CHUNK, for_each_chunk};
 use crate::{Element, Error, Result, Shape, Tensor};
@@ -47,9 +53,13 @@ pub(super) trait Cells: Sync {
     /// N, C, H, W of the input, and N, C, OH, OW of the output.
     fn sizes(&self) -> [[usize; 4]; 2];
 
-    /// Calls `f(from, position, first)` for each real cell that output pixel `p` looks at, row by row: where its channels start in `x`, its
-    /// position in the plane, and whether it is the first. Returns whether there was any.
-    fn cells(&self, p: usize, f: impl FnMut(usize, usize, bool)) -> bool;
+    /// The cells along an axis, 0 for the height and 1 for the width, that row or column `at` of the output looks at.
+    fn reach(&self, axis: usize, at: usize) -> Reach;
+
+    /// The distances between neighbouring ones.
+    fn dilation(&self) -> [usize; 2] {
+        [1, 1]
+    }
 }
 
 /// An input, a window that fits it, and the output's size.
@@ -73,25 +83,146 @@ impl Cells for Plan {
         [self.input, self.output]
     }
 
-    #[inline]
-    fn cells(&self, p: usize, mut f: impl FnMut(usize, usize, bool)) -> bool {
-        let ([_, c, h, w], [_, _, height, width]) = (self.input, self.output);
-        let (n, oh, ow) = (p / (height * width), p / width % height, p % width);
-        let (rows, columns) = (self.window.reach(0, oh, h), self.window.reach(1, ow, w));
-        let [dh, dw] = self.window.dilation;
-        for i in 0..rows.taps.len() {
-            for j in 0..columns.taps.len() {
-                let position = (rows.first + i * dh) * w + columns.first + j * dw;
-                f((n * h * w + position) * c, position, i + j == 0);
-            }
-        }
-        !(rows.taps.is_empty() || columns.taps.is_empty())
+    fn reach(&self, axis: usize, at: usize) -> Reach {
+        self.window.reach(axis, at, self.input[axis + 2])
+    }
+
+    fn dilation(&self) -> [usize; 2] {
+        self.window.dilation
     }
 }
 
-/// Values of a few whole output pixels of `c` channels: a task's share.
-fn share(c: usize) -> usize {
-    (CHUNK / c.max(1)).max(1).saturating_mul(c.max(1))
+/// What [`Cells`] says, of every row and column of an output that has values.
+struct Look {
+    input: [usize; 4],
+    dilation: [usize; 2],
+    rows: Vec<Reach>,
+    columns: Vec<Reach>,
+}
+
+impl Look {
+    fn at(cells: &impl Cells) -> Look {
+        let [input, output] = cells.sizes();
+        let some = !output.contains(&0);
+        let along = |axis: usize| (0..if some { output[axis + 2] } else { 0 }).map(|at| cells.reach(axis, at)).collect();
+        Look { input, dilation: cells.dilation(), rows: along(0), columns: along(1) }
+    }
+
+    /// Values of a row of the output.
+    fn row(&self) -> usize {
+        (self.input[1] * self.columns.len()).max(1)
+    }
+
+    /// Values of a few whole rows of the output: a task's share.
+    fn share(&self) -> usize {
+        (CHUNK / self.row()).max(1) * self.row()
+    }
+
+    /// What row `row` of the output, counted over the batch, looks at, and the first pixel of its image.
+    #[inline(always)]
+    fn row_at(&self, row: usize) -> (&Reach, usize) {
+        let ([_, _, h, w], height) = (self.input, self.rows.len());
+        (&self.rows[row % height], row / height * h * w)
+    }
+}
+
+/// Rows of the output, to be filled: `y`, and the positions where they are asked for.
+struct Rows<'a, T> {
+    look: &'a Look,
+    x: &'a [T],
+    /// The first row, counted over the batch.
+    first: usize,
+    y: &'a mut [T],
+    positions: Option<&'a mut [u32]>,
+}
+
+impl<T: Element> Rows<'_, T> {
+    /// Fills them by the best means there are.
+    fn fill(self) {
+        match (Kernels::default().simd(), T::f32s(self.x)) {
+            (Some(simd), Some(x)) => {
+                let Some(y) = T::f32s_mut(self.y) else { return };
+                simd.for_width(self.look.input[1]).run(Rows { look: self.look, x, first: self.first, y, positions: self.positions });
+            }
+            _ => self.fill_one_by_one(),
+        }
+    }
+
+    fn fill_one_by_one(mut self) {
+        let ([_, c, _, w], [dh, dw], columns) = (self.look.input, self.look.dilation, &self.look.columns);
+        for (i, y) in self.y.chunks_exact_mut(self.look.row()).enumerate() {
+            let (rows, image) = self.look.row_at(self.first + i);
+            for (ow, (reach, y)) in columns.iter().zip(y.chunks_exact_mut(c)).enumerate() {
+                let at = (i * columns.len() + ow) * c;
+                let mut positions = self.positions.as_mut().map(|p| &mut p[at..at + c]);
+                y.fill(T::NEG_INFINITY);
+                if let Some(positions) = &mut positions {
+                    positions.fill(NOWHERE);
+                }
+                for (i, j) in (0..rows.taps.len()).flat_map(|i| (0..reach.taps.len()).map(move |j| (i, j))) {
+                    let position = (rows.first + i * dh) * w + reach.first + j * dw;
+                    let cell = &self.x[(image + position) * c..][..c];
+                    match &mut positions {
+                        Some(positions) if i + j == 0 => positions.fill(position as u32), // below 2³², as checked
+                        Some(positions) => take_better(y, positions, cell, position as u32),
+                        None => {}
+                    }
+                    if i + j == 0 {
+                        y.copy_from_slice(cell);
+                    } else if positions.is_none() {
+                        y.iter_mut().zip(cell).for_each(|(best, &v)| *best = better(*best, v));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Job for Rows<'_, f32> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) {
+        let ([_, c, _, w], [dh, dw], columns) = (self.look.input, self.look.dilation, &self.look.columns);
+        let (x, mut positions) = (self.x, self.positions.map(as_floats));
+        let bits = |position: usize| isa.splat(f32::from_bits(position as u32)); // below 2³², as checked
+        for (i, y) in self.y.chunks_exact_mut(self.look.row()).enumerate() {
+            let (rows, image) = self.look.row_at(self.first + i);
+            for (ow, (reach, y)) in columns.iter().zip(y.chunks_exact_mut(c)).enumerate() {
+                let corner = rows.first * w + reach.first;
+                let (high, wide) = (rows.taps.len(), reach.taps.len());
+                for lane in (0..c).step_by(S::LANES) {
+                    let end = (lane + S::LANES).min(c);
+                    let cell = |position: usize| isa.read(&x[(image + position) * c + lane..(image + position) * c + end]);
+                    let (mut best, mut at) = match high * wide {
+                        0 => (isa.splat(f32::NEG_INFINITY), isa.splat(f32::from_bits(NOWHERE))),
+                        _ => (cell(corner), bits(corner)),
+                    };
+                    for i in 0..high {
+                        for j in 0..wide {
+                            if i + j > 0 {
+                                let position = corner + i * dh * w + j * dw;
+                                let v = cell(position);
+                                let better = isa.beats(v, best);
+                                (best, at) = (isa.select(better, v, best), isa.select(better, bits(position), at));
+                            }
+                        }
+                    }
+                    isa.write(&mut y[lane..end], best);
+                    if let Some(positions) = &mut positions {
+                        let pixel = (i * columns.len() + ow) * c;
+                        isa.write(&mut positions[pixel + lane..pixel + end], at);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The same memory as floats, which are only ever moved.
+fn as_floats(positions: &mut [u32]) -> &mut [f32] {
+    // SAFETY: both types have the same size and alignment, and every bit pattern is a value of both.
+    unsafe { std::slice::from_raw_parts_mut(positions.as_mut_ptr().cast(), positions.len()) }
 }
 
 /// The better of two values: the larger, so the first of equals stays; or NaN, the last of them.
@@ -130,7 +261,7 @@ pub fn max_pool2d<T: Element>(x: &Tensor<T>, window: &Window) -> Result<(Tensor<
 
 /// The best of each output pixel's cells, and where it stood.
 pub(super) fn maxima<T: Element>(op: &'static str, x: &Tensor<T>, plan: &impl Cells) -> Result<(Tensor<T>, MaxIndices)> {
-    let [[_, c, h, w], output] = plan.sizes();
+    let [[_, _, h, w], output] = plan.sizes();
     // all positions are below NOWHERE
     if h.checked_mul(w).and_then(|n| u32::try_from(n).ok()).is_none() {
         return Err(Error::argument(op, "H·W", format!("{h}·{w}"), "must be below 2³²; pool smaller images"));
@@ -139,25 +270,18 @@ pub(super) fn maxima<T: Element>(op: &'static str, x: &Tensor<T>, plan: &impl Ce
     let (shape, input, x) = (Shape::from(output), *x.shape(), values(&x));
     let mut y = Tensor::stale_channels_last(shape)?;
     let mut positions = Buffer::stale(y.len())?;
-    let size = share(c);
-    let tasks = y.memory_mut()?.par_chunks_mut(size).zip(positions.par_chunks_mut(size)).enumerate();
-    tasks.for_each(|(task, (y, positions))| {
-        for (i, (y, positions)) in y.chunks_exact_mut(c).zip(positions.chunks_exact_mut(c)).enumerate() {
-            let any = plan.cells(task * size / c + i, |from, position, first| {
-                let position = position as u32; // below 2³², as checked
-                if first {
-                    y.copy_from_slice(&x[from..from + c]);
-                    positions.fill(position);
-                    return;
-                }
-                take_better(y, positions, &x[from..from + c], position);
-            });
-            if !any {
-                y.fill(T::NEG_INFINITY);
-                positions.fill(NOWHERE);
-            }
-        }
-    });
+    let look = Look::at(plan);
+    let (size, row) = (look.share(), look.row());
+    let (out, places): (&mut [T], &mut [u32]) = (y.memory_mut()?, &mut positions);
+    let fill = |task: usize, y: &mut [T], positions: &mut [u32]| {
+        Rows { look: &look, x, first: task * (size / row), y, positions: Some(positions) }.fill();
+    };
+    if out.len() <= size {
+        fill(0, out, places);
+    } else {
+        let tasks = out.par_chunks_mut(size).zip(places.par_chunks_mut(size)).enumerate();
+        tasks.for_each(|(task, (y, positions))| fill(task, y, positions));
+    }
     Ok((y, MaxIndices { positions, input, output: shape }))
 }
 
@@ -171,25 +295,13 @@ pub fn max_pool2d_values<T: Element>(x: &Tensor<T>, window: &Window) -> Result<T
 
 /// The values of [`maxima`], bit for bit.
 pub(super) fn best_values<T: Element>(x: &Tensor<T>, plan: &impl Cells) -> Result<Tensor<T>> {
-    let [[_, c, _, _], output] = plan.sizes();
+    let [_, output] = plan.sizes();
     let x = x.channels_last()?;
     let x = values(&x);
     let mut y = Tensor::stale_channels_last(output)?;
-    for_each_chunk(y.memory_mut()?, share(c), |start, part| {
-        for (i, y) in part.chunks_exact_mut(c).enumerate() {
-            let any = plan.cells(start / c + i, |from, _, first| {
-                if first {
-                    y.copy_from_slice(&x[from..from + c]);
-                    return;
-                }
-                for (best, &v) in y.iter_mut().zip(&x[from..from + c]) {
-                    *best = better(*best, v);
-                }
-            });
-            if !any {
-                y.fill(T::NEG_INFINITY);
-            }
-        }
+    let look = Look::at(plan);
+    for_each_chunk(y.memory_mut()?, look.share(), |start, y| {
+        Rows { look: &look, x, first: start / look.row(), y, positions: None }.fill();
     });
     Ok(y)
 }

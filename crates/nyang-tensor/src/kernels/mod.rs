@@ -8,6 +8,7 @@
 
 pub mod adaptive_pool2d;
 pub mod avg_pool2d;
+pub mod batch_norm;
 mod blocked;
 pub mod channels;
 mod columns;
@@ -22,6 +23,7 @@ pub mod peak;
 pub mod simd;
 mod tile;
 pub mod upsample2d;
+pub(crate) mod widest;
 mod window;
 
 pub use simd::{Kernels, Tier};

@@ -4,8 +4,8 @@
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
-use nyang_tensor::kernels::channels::{
-    PairAffine, channel_affine, channel_affine_pair, channel_centered_squares, channel_dots, channel_sums,
+use nyang_tensor::kernels::batch_norm::{
+    Activation, Affine, GradAffine, affine_grad_input, affine_grad_sums, channel_affine, channel_moments,
 };
 use nyang_tensor::{Element, Shape, Tensor};
 
@@ -166,6 +166,7 @@ struct Kept<T: Element> {
     mean: Vec<T>,
     inv_std: Vec<T>, // 1/√(σ²+ε)
     mode: Mode,
+    activation: Activation, // what a container fused with this layer
 }
 
 impl<I: Inputs> BatchNorm<f32, I> {
@@ -207,8 +208,8 @@ impl<T: Element, I: Inputs> BatchNorm<T, I> {
     /// μ and 1/√(σ²+ε) of this batch, which also moves the running values.
     fn observe(&mut self, x: &Tensor<T>) -> Result<(Vec<T>, Vec<T>)> {
         let m = (x.len() / self.config.channels) as f64;
-        let mean: Vec<T> = channel_sums(x)?.iter().map(|s| T::of(s / m)).collect();
-        let squares = channel_centered_squares(x, &mean)?; // two passes: E[x²] − E[x]² cancels when |μ| ≫ σ
+        let [mean, squares] = channel_moments(x)?;
+        let mean: Vec<T> = mean.into_iter().map(T::of).collect();
         self.num_batches_tracked = self.num_batches_tracked.saturating_add(1);
         let alpha = self.config.momentum.unwrap_or(1.0 / self.num_batches_tracked as f64);
         let blend = |old: &mut T, new: f64| *old = T::of((1.0 - alpha) * old.to_f64() + alpha * new);
@@ -217,14 +218,44 @@ impl<T: Element, I: Inputs> BatchNorm<T, I> {
         Ok((mean, self.inv_std(squares.iter().map(|s| s / m))))
     }
 
-    /// y = (x − μ) · γ/√(σ²+ε) + β
-    fn normalise(&self, x: Tensor<T>, mean: &[T], inv_std: &[T]) -> Result<Tensor<T>> {
-        Ok(channel_affine(x, mean, &self.scale(inv_std), &self.bias.value.to_vec())?)
+    /// y = act((x − μ) · γ/√(σ²+ε) + β)
+    fn normalise(&self, x: Tensor<T>, mean: &[T], inv_std: &[T], activation: Activation) -> Result<Tensor<T>> {
+        let (scale, bias) = (self.scale(inv_std), self.bias.value.to_vec());
+        Ok(channel_affine(x, &Affine { shift: mean, scale: &scale, bias: &bias, activation })?)
     }
 
     /// γ/√(σ²+ε)
     fn scale(&self, inv_std: &[T]) -> Vec<T> {
         self.weight.value.to_vec().iter().zip(inv_std).map(|(&g, &i)| g * i).collect()
+    }
+
+    /// `infer`, and what follows it at once.
+    pub(crate) fn infer_with(&self, x: Tensor<T>, activation: Activation) -> Result<Tensor<T>> {
+        let shape = self.out_shape(x.shape())?;
+        let (mean, inv_std) = self.running();
+        as_sequences(self.normalise(as_images(x)?, &mean, &inv_std, activation)?, &shape)
+    }
+
+    /// `forward`, and what follows it at once; `backward` then goes through both.
+    pub(crate) fn forward_with(&mut self, x: Tensor<T>, mode: Mode, activation: Activation) -> Result<Tensor<T>> {
+        let shape = self.out_shape(x.shape())?;
+        let mode = if self.config.frozen { Mode::Eval } else { mode };
+        let x = as_images(x)?.channels_last()?;
+        let (mean, inv_std) = match mode {
+            Mode::Eval => self.running(),
+            Mode::Train if x.len() / self.config.channels < 2 => {
+                return Err(Error::Shape {
+                    layer: I::KIND,
+                    expected: "more than one value a channel in training".into(),
+                    got: shape,
+                    hint: Some("use larger batches, drop or merge a last batch of one, or freeze the statistics".into()),
+                });
+            }
+            Mode::Train => self.observe(&x)?,
+        };
+        let y = self.normalise(x.clone(), &mean, &inv_std, activation)?;
+        self.saved.put(Kept { x, shape, mean, inv_std, mode, activation });
+        as_sequences(y, &shape)
     }
 }
 
@@ -239,43 +270,25 @@ impl<T: Element, I: Inputs> Module<T> for BatchNorm<T, I> {
     }
 
     fn infer(&self, x: Tensor<T>, _: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
-        let shape = self.out_shape(x.shape())?;
-        let (mean, inv_std) = self.running();
-        as_sequences(self.normalise(as_images(x)?, &mean, &inv_std)?, &shape)
+        self.infer_with(x, Activation::Identity)
     }
 
     fn forward(&mut self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
-        let shape = self.out_shape(x.shape())?;
-        let mode = if self.config.frozen { Mode::Eval } else { cx.mode };
-        let x = as_images(x)?.channels_last()?;
-        let (mean, inv_std) = match mode {
-            Mode::Eval => self.running(),
-            Mode::Train if x.len() / self.config.channels < 2 => {
-                return Err(Error::Shape {
-                    layer: I::KIND,
-                    expected: "more than one value a channel in training".into(),
-                    got: shape,
-                    hint: Some("use larger batches, drop or merge a last batch of one, or freeze the statistics".into()),
-                });
-            }
-            Mode::Train => self.observe(&x)?,
-        };
-        let y = self.normalise(x.clone(), &mean, &inv_std)?;
-        self.saved.put(Kept { x, shape, mean, inv_std, mode });
-        as_sequences(y, &shape)
+        self.forward_with(x, cx.mode, Activation::Identity)
     }
 
     fn backward(&mut self, dy: Tensor<T>, _: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
-        let Kept { x, shape, mean, inv_std, mode } = self.saved.take(I::KIND)?;
+        let Kept { x, shape, mean, inv_std, mode, activation } = self.saved.take(I::KIND)?;
         check_dy(I::KIND, &shape, &dy)?;
         let dy = as_images(dy)?;
-        let (sum_dy, dots) = channel_dots(&dy, &x, &mean)?;
+        let (scale, bias) = (self.scale(&inv_std), self.bias.value.to_vec());
+        let forward = Affine { shift: &mean, scale: &scale, bias: &bias, activation };
+        let [sum_dy, dots] = affine_grad_sums(&dy, &x, &forward)?;
         let sum_dy_x_hat: Vec<f64> = dots.iter().zip(&inv_std).map(|(d, i)| d * i.to_f64()).collect();
         if self.config.affine {
             add_sums(&mut self.bias, &sum_dy)?; // dβ += Σ dy
             add_sums(&mut self.weight, &sum_dy_x_hat)?; // dγ += Σ dy·x̂
         }
-        let scale = self.scale(&inv_std);
         let m = (x.len() / self.config.channels) as f64;
         let (by_x, constant) = match mode {
             // x̂ = (x − μ)·inv_std, so  −scale·x̂·mean(dy·x̂)  is a multiple of (x − μ)
@@ -285,7 +298,7 @@ impl<T: Element, I: Inputs> Module<T> for BatchNorm<T, I> {
             ),
             Mode::Eval => (vec![T::ZERO; scale.len()], vec![T::ZERO; scale.len()]),
         };
-        let dx = channel_affine_pair(dy, &x, &PairAffine { dy: &scale, x: &by_x, shift: &mean, bias: &constant })?;
+        let dx = affine_grad_input(dy, &x, &forward, &GradAffine { dv: &scale, x: &by_x, bias: &constant })?;
         as_sequences(dx, &shape)
     }
 

@@ -65,6 +65,19 @@ impl Isa for Avx2 {
         unsafe { _mm256_max_ps(a, b) }
     }
     #[inline(always)]
+    fn beats(self, a: __m256, b: __m256) -> __m256i {
+        // SAFETY: as above.
+        unsafe {
+            let nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a);
+            _mm256_castps_si256(_mm256_or_ps(nan, _mm256_cmp_ps::<_CMP_GT_OQ>(a, b)))
+        }
+    }
+    #[inline(always)]
+    fn select(self, mask: __m256i, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_blendv_ps(b, a, _mm256_castsi256_ps(mask)) }
+    }
+    #[inline(always)]
     fn sum(self, a: __m256) -> f32 {
         // SAFETY: as above.
         unsafe {
@@ -163,6 +176,16 @@ impl Isa for Avx512 {
     fn max(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: as above.
         unsafe { _mm512_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn beats(self, a: __m512, b: __m512) -> __mmask16 {
+        // SAFETY: as above.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a) | _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) }
+    }
+    #[inline(always)]
+    fn select(self, mask: __mmask16, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_mask_blend_ps(mask, b, a) }
     }
     #[inline(always)]
     fn sum(self, a: __m512) -> f32 {

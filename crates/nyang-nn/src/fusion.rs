@@ -1,0 +1,113 @@
+//! Layers that a container runs as one: a batch norm and the activation behind it, a residual sum and its ReLU.
+//!
+//! All of them are loops over every value, and memory is what such loops wait for; run as one they read and write half as much. The bits
+//! are those of the two apart, so nobody can tell, except an observer, who is shown every layer: a watched network is not fused.
+
+use std::any::Any;
+
+use nyang_tensor::Element;
+use nyang_tensor::kernels::batch_norm::Activation;
+
+use crate::layers::batch_norm::{BatchNorm, Images};
+use crate::{Module, Relu, Relu6};
+
+/// A module as what it is, out of the boxes around it.
+pub(crate) fn cast<'a, M: 'static, T: Element>(module: &'a (dyn Module<T> + 'static)) -> Option<&'a M> {
+    match (module as &dyn Any).downcast_ref::<Box<dyn Module<T>>>() {
+        Some(inner) => cast(inner.as_ref()),
+        None => (module as &dyn Any).downcast_ref(),
+    }
+}
+
+/// [`cast`], to change it.
+pub(crate) fn cast_mut<'a, M: 'static, T: Element>(module: &'a mut (dyn Module<T> + 'static)) -> Option<&'a mut M> {
+    if (module as &dyn Any).is::<Box<dyn Module<T>>>() {
+        return cast_mut((module as &mut dyn Any).downcast_mut::<Box<dyn Module<T>>>()?.as_mut());
+    }
+    (module as &mut dyn Any).downcast_mut()
+}
+
+/// A batch norm of images.
+pub(crate) type Norm<T> = BatchNorm<T, Images>;
+
+/// What `next` is, if `module` is a batch norm that can do it on the way.
+pub(crate) fn behind_norm<T: Element>(module: &(dyn Module<T> + 'static), next: &(dyn Module<T> + 'static)) -> Option<Activation> {
+    cast::<Norm<T>, T>(module)?;
+    if cast::<Relu<T>, T>(next).is_some() {
+        return Some(Activation::Relu);
+    }
+    cast::<Relu6<T>, T>(next).map(|_| Activation::Relu6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BatchNorm2d, Conv2d, Ctx, Flow, Init, Mode, Observer, Param, Path, Residual, Rng, StateDict, Tensor, Visit};
+
+    struct Watching;
+    impl<T: Element> Observer<T> for Watching {}
+
+    struct Gradients<T>(Vec<Vec<T>>);
+    impl<T: Element> Visit<T> for Gradients<T> {
+        fn param(&mut self, _: Path<'_>, param: &Param<T>) {
+            self.0.push(param.grad.to_vec());
+        }
+    }
+
+    fn block<T: Element>(boxed: bool, act: impl Module<T>) -> Flow<T> {
+        let init = &mut Init::seed(3);
+        let mut norm = BatchNorm2d::config(5).build::<T>(init).unwrap();
+        norm.weight.value = Tensor::uniform([5], -2.0, 2.0, &mut Rng::seed(4)).unwrap();
+        norm.bias.value = Tensor::uniform([5], -1.0, 3.0, &mut Rng::seed(5)).unwrap();
+        let conv = Conv2d::config(5, 5, 3).padding(1).build::<T>(init).unwrap();
+        let flow = Flow::new().then(conv);
+        match boxed {
+            true => flow.then(Box::new(norm) as Box<dyn Module<T>>).then(Box::new(act) as Box<dyn Module<T>>),
+            false => flow.then(norm).then(act),
+        }
+    }
+
+    /// y, dx, gradients and buffers, bit for bit, with an observer, for whom nothing is fused, and without.
+    fn same_bits<T: Element>(make: impl Fn() -> Flow<T>, mode: Mode) {
+        let x = Tensor::<T>::normal([3, 5, 6, 7], 0.5, 2.0, &mut Rng::seed(1)).unwrap();
+        let dy = Tensor::<T>::normal([3, 5, 6, 7], 0.0, 1.0, &mut Rng::seed(2)).unwrap();
+        let run = |watched: bool| {
+            let (mut model, mut watching) = (make(), Watching);
+            let mut cx = Ctx::new(mode, Rng::seed(1));
+            if watched {
+                cx = cx.observed(&mut watching);
+            }
+            let y = model.forward(x.clone(), &mut cx).unwrap();
+            let dx = model.backward(dy.clone(), &mut cx).unwrap();
+            assert!(model.backward(dy.clone(), &mut cx).is_err(), "a forward was used twice");
+            let inferred = model.infer(x.clone(), &mut cx).unwrap();
+            let mut gradients = Gradients(Vec::new());
+            model.visit(Path::ROOT, &mut gradients);
+            ([y, dx, inferred].map(|t| t.to_vec()), gradients.0, StateDict::of(&model).unwrap())
+        };
+        assert_eq!(run(true), run(false));
+    }
+
+    #[test]
+    fn fused_layers_compute_the_bits_of_the_layers_apart() {
+        for mode in [Mode::Train, Mode::Eval] {
+            for boxed in [false, true] {
+                same_bits(|| block::<f32>(boxed, Relu::new()), mode);
+                same_bits(|| block::<f64>(boxed, Relu6::new()), mode);
+                same_bits(|| Flow::new().then(Residual::new(block::<f32>(boxed, Relu::new())).after("relu", Relu::new())), mode);
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_goes_together_is_fused() {
+        let init = &mut Init::seed(1);
+        let norm = BatchNorm2d::config(2).build::<f32>(init).unwrap();
+        let conv = Conv2d::config(2, 2, 1).build::<f32>(init).unwrap();
+        assert_eq!(behind_norm::<f32>(&norm, &Relu::<f32>::new()), Some(Activation::Relu));
+        assert_eq!(behind_norm::<f32>(&norm, &Relu6::<f32>::new()), Some(Activation::Relu6));
+        assert_eq!(behind_norm::<f32>(&norm, &conv), None);
+        assert_eq!(behind_norm::<f32>(&conv, &Relu::<f32>::new()), None);
+        assert_eq!(behind_norm::<f32>(&norm, &(Box::new(Relu::<f32>::new()) as Box<dyn Module>)), Some(Activation::Relu));
+    }
+}
