@@ -1,4 +1,4 @@
-//! How a classifier is trained unless its user says otherwise: sizes, model, augmentation, schedule. Measured, not guessed.
+//! How a classifier is trained unless its user says otherwise: sizes, model, augmentation, schedule.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
