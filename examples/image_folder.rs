@@ -35,16 +35,19 @@ fn main() {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let split = Split::stratified(0.8, 0.1, 0.1).seed(arguments.seed);
+    let (split, size) = (Split::stratified(0.8, 0.1, 0.1).seed(arguments.seed), arguments.size);
+    let shift = RandomCrop::new(size, size).padding(size / 8);
     match &arguments.dir {
-        Some(dir) => look(ImageFolder::open(dir)?.split(split)?, arguments),
-        None => look(Digits::load()?.split(split)?, arguments),
+        Some(dir) => {
+            let augment = transforms![HorizontalFlip::new(0.5), shift, TrivialAugmentWide::new()];
+            look(ImageFolder::open(dir)?.split(split)?, augment, arguments)
+        }
+        None => look(Digits::load()?.split(split)?, transforms![shift], arguments), // a mirrored digit is none
     }
 }
 
-fn look<D: Dataset + 'static>(parts: Parts<D>, arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+fn look<D: Dataset + 'static>(parts: Parts<D>, augment: Transforms, arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let &Arguments { ref out, size, skip_unreadable, .. } = arguments;
-    let augment = transforms![HorizontalFlip::new(0.5), RandomCrop::new(size, size).padding(size / 8), TrivialAugmentWide::new()];
     let parts = parts.resize(size).augment_train(augment);
     let parts = if skip_unreadable { parts.skip_unreadable() } else { parts };
     let data = parts.loaders(36)?;

@@ -10,6 +10,7 @@
 //! in `f64`, where that is good to about nine digits. The random direction matters: with r = 1, a batch norm's gradients are zero in
 //! theory, and a backward that returned zeros would pass.
 
+use nyang_tensor::kernels::Kernels;
 use nyang_tensor::{Element, Rng, Tensor};
 
 use crate::case::Case;
@@ -152,14 +153,25 @@ pub fn check_case(case: &Case, mode: Mode) -> Result<GradReport> {
     check_gradients(module.as_mut(), &case.random_input(how.seed)?, &how)
 }
 
+/// How many times more than a plain sum Winograd's convolution may round: its transforms add and subtract before and after the products. The
+/// kernels' own tests bound it by this too.
+const WINOGRAD: f64 = 4.0;
+
 /// Runs a case in `f32` and in `f64` from the same numbers, forward and backward.
 ///
 /// Returns the largest |a − b| / max(1, |b|) over outputs, input gradient and parameter gradients, and where it is. `f64` never runs
-/// kernels that exist for `f32` only, and gradients are checked in `f64`: this comparison is what checks the rest.
+/// kernels that exist for `f32` only, and gradients are checked in `f64`: this comparison is what checks the rest. It is made twice, with exact
+/// kernels and with the default ones; where those are Winograd's, which round up to four times more, their difference counts a quarter.
 ///
 /// # Errors
 /// Any that the case's module gives.
 pub fn compare_precisions(case: &Case, mode: Mode) -> Result<(f64, String)> {
+    let exact = compare_kernels(case, mode, Kernels::default().exact())?;
+    let fast = compare_kernels(case, mode, Kernels::default())?;
+    Ok(if fast.0 / WINOGRAD > exact.0 { (fast.0 / WINOGRAD, fast.1) } else { exact })
+}
+
+fn compare_kernels(case: &Case, mode: Mode, kernels: Kernels) -> Result<(f64, String)> {
     let seed = 7;
     let (mut low, mut high) = ((case.build_f32)(&mut Init::seed(seed))?, (case.build_f64)(&mut Init::seed(seed))?);
     spread_state(low.as_mut());
@@ -173,10 +185,14 @@ pub fn compare_precisions(case: &Case, mode: Mode) -> Result<(f64, String)> {
     }
     exact.load_into(high.as_mut())?;
     let x: Tensor<f32> = case.random_input(seed)?;
-    let y = low.forward(x.clone(), &mut Ctx::new(mode, Rng::seed(seed)))?;
+    let with = |mut cx: Ctx<'static, f32>| {
+        cx.kernels = kernels;
+        cx
+    };
+    let y = low.forward(x.clone(), &mut with(Ctx::new(mode, Rng::seed(seed))))?;
     let y64 = high.forward(x.cast()?, &mut Ctx::new(mode, Rng::seed(seed)))?;
     let dy: Tensor<f32> = Tensor::normal(y.shape(), 0.0, 1.0, &mut Rng::seed(seed))?;
-    let dx = low.backward(dy.clone(), &mut Ctx::train(seed))?;
+    let dx = low.backward(dy.clone(), &mut with(Ctx::train(seed)))?;
     let dx64 = high.backward(dy.cast()?, &mut Ctx::train(seed))?;
     let (mut grads, mut grads64) = (Grads(vec![("y".into(), y), ("dx".into(), dx)]), Grads(vec![("y".into(), y64), ("dx".into(), dx64)]));
     low.visit(Path::ROOT, &mut grads);
