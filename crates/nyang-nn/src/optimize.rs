@@ -19,8 +19,7 @@ use crate::{Init, Module, Registry, Result, Spec, StateDict, StateValue};
 /// [`SqueezeExcite`](crate::SqueezeExcite), at any depth. Modules of your own are left as they are, all that is inside of them too; the
 /// registry must know them, as for loading a file. What is left keeps its name.
 ///
-/// Outputs differ by rounding: at most 1e-5 of the largest output in `f32` with exact kernels and 4e-5 with Winograd's convolution, 1e-12 in
-/// `f64`, for every model of the [`zoo`](crate::zoo).
+/// Outputs differ by rounding: at most 4e-5 of the largest output in `f32`, 1e-12 in `f64`, for every model of the [`zoo`](crate::zoo).
 ///
 /// The new model has no batch norm left to train with. Keep the old one for that, and optimize again.
 ///

@@ -15,7 +15,7 @@
 //! let model = Flow::input([1, 8, 8]).conv(4, 3).relu().global_avg_pool().linear(10).build::<f32>(&mut Init::seed(1))?;
 //! let mut seen = LayerStatistics::new();
 //! model.infer(Tensor::ones([2, 1, 8, 8])?, &mut Ctx::eval().observed(&mut seen))?;
-//! assert_eq!(seen.rows().len(), 4);
+//! assert_eq!(seen.rows().len(), 5); // the builder put a Flatten before the linear layer
 //! println!("{seen}");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
