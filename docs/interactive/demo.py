@@ -1,11 +1,7 @@
-"""Draw a digit and have it read: by the compiled `classify` example where there is one, else by the exported demo.onnx."""
+"""Draw a digit and have it read by demo.onnx, a model that NyangTorch trained and exported."""
 
+import base64
 import io
-import json
-import shutil
-import subprocess
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,8 +10,6 @@ from PIL import Image
 
 from interactive import text
 
-CLASSIFY = text.ROOT / "target/release/examples/classify"
-MODEL = text.DOCS / "demo.nyang"
 ONNX = text.DOCS / "demo.onnx"
 
 HTML = '<canvas width="224" height="224"></canvas><br><button>clear</button>'
@@ -38,8 +32,6 @@ export default function({ parentElement, setStateValue }) {
 
 def drawn():
     """What the visitor drew, white on black, or None."""
-    import base64
-
     canvas = st.components.v2.component("digit_canvas", html=HTML, css=CSS, js=JS)
     value = canvas(key="canvas", on_png_change=lambda: None).get("png")
     if not value:
@@ -60,20 +52,6 @@ def centred(image, size=8):
     return square.resize((size, size), Image.BOX)
 
 
-def with_binary(image):
-    """Probabilities by class name, and Grad-CAM as a picture, from the compiled program."""
-    with tempfile.TemporaryDirectory() as folder:
-        file, map_file = Path(folder) / "digit.png", Path(folder) / "cam.png"
-        image.save(file)
-        command = [CLASSIFY, "predict", MODEL, file, "--top", "10", "--grad-cam", map_file, "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
-        if done.returncode != 0:
-            raise RuntimeError(done.stderr.strip())
-        answer = json.loads(done.stdout.splitlines()[-1])["predictions"][0]
-        probabilities = {entry["class"]: entry["probability"] for entry in answer["top"]}
-        return probabilities, Image.open(map_file).copy()
-
-
 @st.cache_resource
 def session():
     import onnxruntime
@@ -87,7 +65,7 @@ def probabilities_of(batch):
     return run.run(None, {run.get_inputs()[0].name: batch.astype(np.float32)})[0]
 
 
-def with_onnx(image):
+def read(image):
     """Probabilities, and by how much each place matters: the answer's probability falls where it is covered."""
     x = np.asarray(image, np.float32)[None, None] / 255
     p = probabilities_of(x)[0]
@@ -105,9 +83,8 @@ def with_onnx(image):
 
 def page():
     st.title("Read a digit")
-    binary = CLASSIFY.exists() and MODEL.exists() and shutil.which(str(CLASSIFY))
-    if not binary and not ONNX.exists():
-        st.info("There is no model here: build it with `cargo xtask docs --demo`.")
+    if not ONNX.exists():
+        st.info("There is no model here: train one with `cargo run --release --example onnx`, and put its file beside this app as demo.onnx.")
         return
     left, right = st.columns([1, 2])
     with left:
@@ -125,8 +102,8 @@ def page():
         return
     with right, st.spinner("reading …"):
         try:
-            probabilities, heat = with_binary(small) if binary else with_onnx(small)
-        except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
+            probabilities, heat = read(small)
+        except (RuntimeError, OSError) as error:
             st.error(str(error))
             return
         best = max(probabilities, key=probabilities.get)
@@ -134,5 +111,5 @@ def page():
         st.bar_chart(pd.Series(probabilities, name="probability"), horizontal=True, height=280)
         a, b = st.columns(2)
         a.image(small.resize((160, 160), Image.NEAREST), "what the model sees: 8 × 8 pixels")
-        b.image(heat.resize((160, 160), Image.NEAREST), "where it looks" + (": Grad-CAM" if binary else ": what hurts when covered"))
-    st.caption("By the compiled example, one process." if binary else "By onnxruntime, from the model that NyangTorch trained and exported.")
+        b.image(heat.resize((160, 160), Image.NEAREST), "where it looks: what hurts when covered")
+    st.caption("By onnxruntime, from the model that NyangTorch trained and exported.")
