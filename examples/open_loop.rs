@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let mut cx = Ctx::train(epoch);
             let logits = model.forward(batch.images, &mut cx)?;
             let loss = cross_entropy.value_grad(&logits, &batch.targets)?.mean()?;
-            model.backward(loss.gradient, &mut cx)?; // adds to every parameter's gradient
+            model.backward_params(loss.gradient, &mut cx)?; // adds to every parameter's gradient
             optimizer.step(&mut model)?; // applies the gradients and clears them
             last = loss.value;
         }

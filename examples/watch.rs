@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let loss = CrossEntropy::new();
     let mut step = |cx: &mut Ctx<'_>| -> Result<()> {
         let logits = run.model.forward(batch.images.clone(), cx)?;
-        run.model.backward(loss.value_grad(&logits, &batch.targets)?.mean()?.gradient, cx)?;
+        run.model.backward_params(loss.value_grad(&logits, &batch.targets)?.mean()?.gradient, cx)?;
         Ok(())
     };
     let (mut statistics, mut times) = (LayerStatistics::new(), LayerTimes::new());

@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let mut cx = Ctx::train(1);
             let logits = model.forward(x.clone(), &mut cx)?;
             let loss = CrossEntropy::new().value_grad(&logits, &t)?.mean()?;
-            model.backward(loss.gradient, &mut cx)?;
+            model.backward_params(loss.gradient, &mut cx)?;
             adam.step(&mut model)?;
             last = loss.value;
         }

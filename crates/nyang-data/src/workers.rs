@@ -137,13 +137,15 @@ impl Crew {
         for worker in 0..workers {
             let (queue, taken) = sync_channel(AHEAD);
             let work = work.clone();
-            let run = move || {
+            // its loops stay on this thread: the team is for who trains meanwhile
+            let batches = move || {
                 for batch in (first + worker..end).step_by(workers) {
                     if queue.send(work.batch(batch)).is_err() {
                         return; // the epoch was dropped
                     }
                 }
             };
+            let run = move || nyang_tensor::parallel::with_threads(1, batches);
             let thread = Builder::new().name(format!("nyang-data worker {worker}")).spawn(run);
             crew.threads.push(thread.map_err(|cause| Error::Thread { worker, cause })?);
             crew.queues.push(taken);

@@ -314,6 +314,27 @@ mod tests {
     }
 
     #[test]
+    fn backward_without_dx_gives_the_same_gradients_bit_for_bit() {
+        for (case, mode) in all() {
+            let gradients = |whole: bool| {
+                let mut module = (case.build_f32)(&mut Init::seed(1)).unwrap();
+                let x: Tensor<f32> = case.random_input(1).unwrap();
+                let y = module.forward(x, &mut Ctx::new(mode, Rng::seed(1))).unwrap();
+                let (dy, cx) = (Tensor::normal(*y.shape(), 0.0, 1.0, &mut Rng::seed(2)).unwrap(), &mut Ctx::new(mode, Rng::seed(1)));
+                match whole {
+                    true => drop(module.backward(dy.clone(), cx).unwrap()),
+                    false => module.backward_params(dy.clone(), cx).unwrap(),
+                }
+                assert!(module.backward_params(dy, cx).is_err(), "{}: a forward was used twice", case.name);
+                let mut grads = Grads(Vec::new());
+                module.visit(Path::ROOT, &mut grads);
+                grads.0.into_iter().map(|(at, grad)| (at, grad.to_vec())).collect::<Vec<_>>()
+            };
+            assert_eq!(gradients(true), gradients(false), "{} {mode:?}", case.name);
+        }
+    }
+
+    #[test]
     fn backward_uses_up_its_forward() {
         for (case, mode) in all() {
             let mut module = (case.build_f64)(&mut Init::seed(1)).unwrap();

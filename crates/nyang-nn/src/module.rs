@@ -89,6 +89,16 @@ pub trait Module<T: Element = f32>: Any + Send + Sync {
     /// [`Error::NoForward`] without a `forward` before it; [`Error::Shape`] if `dy` has not the output's shape.
     fn backward(&mut self, dy: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>>;
 
+    /// [`Module::backward`] where nobody needs ∂L/∂x, because x is data: a network's first layer. The parameters' gradients are the same.
+    ///
+    /// Computes ∂L/∂x all the same and drops it unless overridden, as convolutions, linear layers and [`Flow`](crate::Flow) do.
+    ///
+    /// # Errors
+    /// As [`Module::backward`].
+    fn backward_params(&mut self, dy: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<()> {
+        self.backward(dy, cx).map(drop)
+    }
+
     /// Shows every parameter and buffer with its path. Written by [`state!`](crate::state).
     fn visit(&self, _at: Path<'_>, _v: &mut dyn Visit<T>) {}
 
@@ -124,6 +134,9 @@ impl<T: Element> Module<T> for Box<dyn Module<T>> {
     }
     fn backward(&mut self, dy: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
         (**self).backward(dy, cx)
+    }
+    fn backward_params(&mut self, dy: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<()> {
+        (**self).backward_params(dy, cx)
     }
     fn visit(&self, at: Path<'_>, v: &mut dyn Visit<T>) {
         (**self).visit(at, v);
@@ -225,6 +238,17 @@ impl<'o, T: Element> Ctx<'o, T> {
     /// The child's, with its name in front of the path.
     pub fn backward<M: Module<T> + ?Sized>(&mut self, name: &str, child: &mut M, dy: Tensor<T>) -> Result<Tensor<T>> {
         self.step(name, child.kind(), Pass::Backward, dy, |dy, cx| child.backward(dy, cx))
+    }
+
+    /// Runs a container's first child backward, under its name, where nobody needs ∂L/∂x; an observer is shown it nevertheless.
+    ///
+    /// # Errors
+    /// The child's, with its name in front of the path.
+    pub fn backward_params<M: Module<T> + ?Sized>(&mut self, name: &str, child: &mut M, dy: Tensor<T>) -> Result<()> {
+        if self.is_watched() {
+            return self.backward(name, child, dy).map(drop);
+        }
+        child.backward_params(dy, self).map_err(|e| e.within(name))
     }
 
     fn step(

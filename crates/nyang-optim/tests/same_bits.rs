@@ -6,8 +6,7 @@ use nyang_optim::{Adagrad, Adam, AdamW, Ema, Lion, NAdam, Optimizer, RAdam, RmsP
 
 /// The state after three steps of a small ResNet's training, and its answers, on so many threads.
 fn trained(threads: usize) -> (StateDict<f32>, Vec<f32>) {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-    pool.install(|| {
+    nyang_tensor::parallel::with_threads(threads, || {
         let mut model = zoo::resnet20::<f32>(zoo::Task::new([3, 32, 32], 10), &mut Init::seed(1)).unwrap();
         let mut adam = Adam::new(0.01);
         let images = Tensor::normal([9, 3, 32, 32], 0.0, 1.0, &mut Rng::seed(2)).unwrap();
@@ -64,8 +63,7 @@ fn every_optimizer_clipping_and_averages_give_the_same_bits_on_one_two_and_five_
         ]
     };
     let run = |threads: usize, mut optimizer: Box<dyn Optimizer<f32>>| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
+        nyang_tensor::parallel::with_threads(threads, || {
             let mut model = Linear::config(257, 259).build::<f32>(&mut Init::seed(1)).unwrap(); // four chunks and a rest
             let (mut ema, mut rng, mut norm) = (Ema::new(0.9), Rng::seed(2), 0.0);
             for _ in 0..3 {

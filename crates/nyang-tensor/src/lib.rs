@@ -19,6 +19,7 @@ pub mod reduce;
 mod rng;
 mod shape;
 mod targets;
+mod team;
 mod tensor;
 
 pub use element::Element;

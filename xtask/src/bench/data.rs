@@ -40,7 +40,7 @@ pub fn cases(chosen: &[String]) -> Vec<Case> {
 
 /// The work of a case.
 pub fn prepare(kind: &str) -> Result<Work, Anything> {
-    let workers = Some(rayon::current_num_threads()).filter(|n| *n > 1).unwrap_or(0);
+    let workers = Some(nyang_tensor::parallel::threads()).filter(|n| *n > 1).unwrap_or(0);
     let (loader, images) = match kind {
         "jpeg" => {
             let set = ImageFolder::open(folder())?;

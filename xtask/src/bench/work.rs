@@ -7,7 +7,7 @@ use nyang_nn::{
 use nyang_optim::Optimizer;
 use nyang_tensor::kernels::conv2d::{conv2d, conv2d_grad_input, conv2d_grad_weight};
 use nyang_tensor::kernels::{Kernels, Window, conv2d::Conv2dGeometry, peak};
-use nyang_tensor::parallel::among_workers;
+use nyang_tensor::parallel::{for_each, threads};
 
 use super::models::{CLASSES, Entry, flops};
 
@@ -60,12 +60,14 @@ pub fn prepare(words: &[String]) -> Result<Work, Anything> {
         Some("optimizer") => optimizer(words.get(1) == Some(&"adam")),
         Some("peak") => {
             const ROUNDS: u64 = 1 << 20;
-            let threads = rayon::current_num_threads() as u64;
-            let call = || {
-                std::hint::black_box(rayon::broadcast(|_| peak::multiply_adds(ROUNDS)));
+            let threads = threads();
+            let call = move || {
+                for_each(threads, |_| {
+                    std::hint::black_box(peak::multiply_adds(ROUNDS));
+                });
                 Ok(())
             };
-            Ok(Work { call: Box::new(call), flops: Some(threads * ROUNDS * peak::FLOPS_A_ROUND) })
+            Ok(Work { call: Box::new(call), flops: Some(threads as u64 * ROUNDS * peak::FLOPS_A_ROUND) })
         }
         other => Err(format!("no such work: {other:?}").into()),
     }
@@ -86,14 +88,14 @@ fn train(entry: &'static Entry, n: usize) -> Result<Work, Anything> {
     let layers = flops(&model, entry.batch(n))?;
     // each layer thrice, forward and its two gradients; but nobody needs the gradient of the images
     let flops = 3 * layers.iter().sum::<u64>() - layers.first().copied().unwrap_or(0);
-    let mut step = move || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let step = move || {
         let mut cx = Ctx::train(1);
         let logits = model.forward(images.clone(), &mut cx)?;
         let loss = CrossEntropy::new().value_grad(&logits, &targets)?.mean()?;
-        model.backward(loss.gradient, &mut cx)?;
+        model.backward_params(loss.gradient, &mut cx)?;
         Ok(optimizer.step(&mut model)?)
     };
-    Ok(Work { call: Box::new(move || among_workers(&mut step).map_err(|error| -> Anything { error })), flops: Some(flops) })
+    Ok(Work { call: Box::new(step), flops: Some(flops) })
 }
 
 fn infer(entry: &'static Entry, n: usize) -> Result<Work, Anything> {

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, Write};
 use std::time::Instant;
 
+use nyang_tensor::parallel::with_threads;
 use serde_json::{Value, json};
 
 use super::machine;
@@ -15,15 +16,16 @@ const VARIANT: &str = "ours";
 /// Answers requests from standard input until it ends.
 ///
 /// # Errors
-/// If the threads cannot be had, or nothing can be read or written.
+/// If nothing can be read or written.
 pub fn run(threads: usize, words: &[String]) -> Outcome {
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     let mut work = None;
     say(&json!({ "version": VARIANT }))?;
-    for line in io::stdin().lock().lines() {
-        say(&answer(&line?, words, &mut work).unwrap_or_else(|error| json!({ "error": error.to_string() })))?;
-    }
-    Ok(true)
+    with_threads(threads, || {
+        for line in io::stdin().lock().lines() {
+            say(&answer(&line?, words, &mut work).unwrap_or_else(|error| json!({ "error": error.to_string() })))?;
+        }
+        Ok(true)
+    })
 }
 
 fn say(answer: &Value) -> io::Result<()> {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use nyang_nn::{CrossEntropy, Ctx, Element, Loss, StateValue, Targets, Tensor};
 use nyang_optim::{Adam, Optimizer, Scheduler, Sgd, StepDecay};
+use nyang_tensor::parallel::with_threads;
 use nyang_train::Weights;
 use serde_json::{Value, json};
 
@@ -14,11 +15,12 @@ type Anything = Box<dyn std::error::Error>;
 
 /// Trains as the folder says, in `f32` or `f64`, and gives what PyTorch's script gives.
 pub fn run(folder: &Path, variant: &str) -> Result<Value, Anything> {
-    if variant == "f64" { train::<f64>(folder) } else { train::<f32>(folder) }
+    let asked: Value = serde_json::from_slice(&std::fs::read(folder.join("plan.json"))?)?;
+    let threads = asked["threads"].as_u64().map_or(1, |n| n as usize);
+    with_threads(threads, || if variant == "f64" { train::<f64>(folder, &asked) } else { train::<f32>(folder, &asked) })
 }
 
-fn train<T: Element>(folder: &Path) -> Result<Value, Anything> {
-    let asked: Value = serde_json::from_slice(&std::fs::read(folder.join("plan.json"))?)?;
+fn train<T: Element>(folder: &Path, asked: &Value) -> Result<Value, Anything> {
     let plan = PLANS.iter().find(|plan| asked["model"] == plan.model).ok_or("no such model")?;
     let size = |value: &Value| value.as_u64().map_or(0, |v| v as usize);
     let image = [0, 1, 2].map(|axis| size(&asked["image"][axis]));
@@ -53,7 +55,7 @@ fn train<T: Element>(folder: &Path) -> Result<Value, Anything> {
             let mut cx = Ctx::train(0);
             let logits = model.forward(batch(&train_x, chosen)?, &mut cx)?;
             let mean = loss.value_grad(&logits, &Targets::Classes(chosen.iter().map(|&i| train_y[i]).collect()))?.mean()?;
-            model.backward(mean.gradient, &mut cx)?;
+            model.backward_params(mean.gradient, &mut cx)?;
             optimizer.step(model.as_mut())?;
             losses.push(mean.value);
         }

@@ -90,7 +90,7 @@ fn one_seed(how: &How, plan: &Plan, data: &Data, seed: u64, pytorch: &mut PyTorc
     let place = folder.to_str().ok_or("the target folder's path is not UTF-8")?;
     let ours = |variant: &str| -> Result<Value, Anything> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["compare", "ours", place, variant]).env("RAYON_NUM_THREADS", how.threads.to_string());
+        command.args(["compare", "ours", place, variant]);
         let output = command.stderr(Stdio::inherit()).output()?;
         if !output.status.success() {
             return Err(format!("{command:?} ended with {}", output.status).into());

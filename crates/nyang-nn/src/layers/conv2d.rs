@@ -146,6 +146,18 @@ impl<T: Element> Conv2d<T> {
     fn bias(&self) -> Option<&Tensor<T>> {
         self.bias.as_ref().map(|b| &b.value)
     }
+
+    /// Adds dw and db; dy as it was used, and the shape of x.
+    fn add_gradients(&mut self, dy: &Tensor<T>, cx: &Ctx<'_, T>) -> Result<(Tensor<T>, Shape)> {
+        let x = self.saved.take(KIND)?;
+        check_dy(KIND, &Module::<T>::out_shape(self, x.shape())?, dy)?;
+        let dy = dy.channels_last()?;
+        conv2d_grad_weight(&dy, &x, &self.config.geometry, cx.kernels, &mut self.weight.grad)?;
+        if let Some(b) = &mut self.bias {
+            add_sums(b, &channel_sums(&dy)?)?;
+        }
+        Ok((dy, *x.shape()))
+    }
 }
 
 impl<T: Element> Module<T> for Conv2d<T> {
@@ -174,14 +186,12 @@ impl<T: Element> Module<T> for Conv2d<T> {
     }
 
     fn backward(&mut self, dy: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
-        let x = self.saved.take(KIND)?;
-        check_dy(KIND, &Module::<T>::out_shape(self, x.shape())?, &dy)?;
-        let dy = dy.channels_last()?;
-        conv2d_grad_weight(&dy, &x, &self.config.geometry, cx.kernels, &mut self.weight.grad)?;
-        if let Some(b) = &mut self.bias {
-            add_sums(b, &channel_sums(&dy)?)?;
-        }
-        Ok(conv2d_grad_input(&dy, &self.weight.value, x.shape(), &self.config.geometry, cx.kernels)?)
+        let (dy, input) = self.add_gradients(&dy, cx)?;
+        Ok(conv2d_grad_input(&dy, &self.weight.value, &input, &self.config.geometry, cx.kernels)?)
+    }
+
+    fn backward_params(&mut self, dy: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<()> {
+        self.add_gradients(&dy, cx).map(drop)
     }
 
     state!(T: param weight, option bias);

@@ -6,7 +6,7 @@ use nyang_tensor::{Element, Shape, Tensor};
 use super::{BatchNorm2d, Conv2d, Flatten, FlowBuilder, GlobalAvgPool2d, Linear, MaxPool2d, Relu};
 use crate::case::{Case, boxed};
 use crate::fusion::{Norm, behind_norm, cast, cast_mut};
-use crate::{Build, Ctx, Error, Init, Module, Path, Result, Saved, Spec, Visit, VisitMut};
+use crate::{Build, Ctx, Error, Init, Module, Param, Path, Result, Saved, Spec, Visit, VisitMut};
 
 pub(crate) const KIND: &str = "Flow";
 
@@ -76,6 +76,12 @@ impl<T: Element> Flow<T> {
     /// The modules with their names, in order.
     pub fn children(&self) -> impl Iterator<Item = (&str, &dyn Module<T>)> {
         self.steps.iter().map(|(name, module)| (name.as_str(), module.as_ref()))
+    }
+
+    /// Backward from the last child to child `first`, without those that ran as one with the child before them.
+    fn back_to(&mut self, first: usize, fused: &[usize], dy: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
+        let apart = self.steps.iter_mut().enumerate().skip(first).rev().filter(|(i, _)| !fused.contains(i));
+        apart.map(|(_, step)| step).try_fold(dy, |dy, (name, m)| cx.backward(name, m.as_mut(), dy))
     }
 
     fn sound(&self) -> Result<()> {
@@ -152,8 +158,17 @@ impl<T: Element> Module<T> for Flow<T> {
 
     fn backward(&mut self, dy: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
         let fused = self.ran.take(KIND)?;
-        let apart = self.steps.iter_mut().enumerate().rev().filter(|(i, _)| !fused.contains(i));
-        apart.map(|(_, step)| step).try_fold(dy, |dy, (name, m)| cx.backward(name, m.as_mut(), dy))
+        self.back_to(0, &fused, dy, cx)
+    }
+
+    fn backward_params(&mut self, dy: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<()> {
+        let fused = self.ran.take(KIND)?;
+        // what comes before the first parameter, a Flatten say, needs no gradient either
+        let first = self.steps.iter().position(|(_, m)| has_params(m.as_ref())).filter(|_| !cx.is_watched());
+        let Some(first) = first else { return self.back_to(0, &fused, dy, cx).map(drop) };
+        let dy = self.back_to(first + 1, &fused, dy, cx)?;
+        let (name, m) = &mut self.steps[first];
+        cx.backward_params(name, m.as_mut(), dy)
     }
 
     fn visit(&self, at: Path<'_>, v: &mut dyn Visit<T>) {
@@ -167,6 +182,19 @@ impl<T: Element> Module<T> for Flow<T> {
     fn spec(&self) -> Spec {
         self.steps.iter().fold(Spec::new(KIND), |spec, (name, m)| spec.child(name, m.spec()))
     }
+}
+
+/// Whether a module has anything to learn.
+fn has_params<T: Element>(module: &dyn Module<T>) -> bool {
+    struct Any(bool);
+    impl<T: Element> Visit<T> for Any {
+        fn param(&mut self, _: Path<'_>, _: &Param<T>) {
+            self.0 = true;
+        }
+    }
+    let mut any = Any(false);
+    module.visit(Path::ROOT, &mut any);
+    any.0
 }
 
 pub(crate) fn build<T: Element>(spec: &Spec, b: &mut Build<'_, T>) -> Result<Box<dyn Module<T>>> {

@@ -98,6 +98,17 @@ impl<T: Element> Linear<T> {
             None => Ok(y),
         }
     }
+
+    /// dW += dyᵀ x, db += Σₙ dy.
+    fn add_gradients(&mut self, dy: &Tensor<T>) -> Result<()> {
+        let x = self.saved.take(KIND)?;
+        check_dy(KIND, &Module::<T>::out_shape(self, x.shape())?, dy)?;
+        self.weight.grad.add_matmul(&dy.transpose()?, &x)?;
+        match &mut self.bias {
+            Some(b) => add_sums(b, &channel_sums(dy)?),
+            None => Ok(()),
+        }
+    }
 }
 
 impl<T: Element> Module<T> for Linear<T> {
@@ -130,13 +141,12 @@ impl<T: Element> Module<T> for Linear<T> {
     }
 
     fn backward(&mut self, dy: Tensor<T>, _: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
-        let x = self.saved.take(KIND)?;
-        check_dy(KIND, &Module::<T>::out_shape(self, x.shape())?, &dy)?;
-        self.weight.grad.add_matmul(&dy.transpose()?, &x)?; // dW += dyᵀ x
-        if let Some(b) = &mut self.bias {
-            add_sums(b, &channel_sums(&dy)?)?; // db += Σₙ dy
-        }
+        self.add_gradients(&dy)?;
         Ok(dy.matmul(&self.weight.value)?) // dx = dy W
+    }
+
+    fn backward_params(&mut self, dy: Tensor<T>, _: &mut Ctx<'_, T>) -> Result<()> {
+        self.add_gradients(&dy)
     }
 
     state!(T: param weight, option bias);

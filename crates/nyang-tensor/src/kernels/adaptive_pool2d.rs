@@ -283,8 +283,7 @@ mod tests {
     #[test]
     fn the_number_of_threads_changes_no_bit() {
         let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| {
+            crate::parallel::with_threads(threads, || {
                 let x = Tensor::<f32>::normal([5, 33, 40, 41], 0.0, 1.0, &mut Rng::seed(1)).unwrap();
                 let y = adaptive_avg_pool2d(&x, [7, 9]).unwrap();
                 [y.to_vec(), adaptive_avg_pool2d_grad_input(&y, x.shape(), [7, 9]).unwrap().to_vec()]

@@ -301,8 +301,7 @@ mod tests {
     #[test]
     fn the_number_of_threads_changes_no_bit() {
         let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| {
+            crate::parallel::with_threads(threads, || {
                 let x = random::<f32>([5, 33, 40, 41], 0, 1);
                 let y = avg_pool2d(&x, &square(3, 1, 2), Divisor::Padded).unwrap();
                 let dx = avg_pool2d_grad_input(&y, x.shape(), &square(3, 1, 2), Divisor::Padded).unwrap();

@@ -354,8 +354,9 @@ mod tests {
         let x = eighths::<f32>(&Shape::from([7, 5, 61, 67]), 1);
         let by = Affine { shift: &[0.25; 5], scale: &[1.5; 5], bias: &[0.1; 5], activation: Activation::Relu };
         let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| (channel_moments(&x).unwrap(), affine_grad_sums(&x, &x, &by).unwrap(), channel_affine(x.clone(), &by).unwrap()))
+            crate::parallel::with_threads(threads, || {
+                (channel_moments(&x).unwrap(), affine_grad_sums(&x, &x, &by).unwrap(), channel_affine(x.clone(), &by).unwrap())
+            })
         };
         assert_eq!(run(1), run(3));
     }

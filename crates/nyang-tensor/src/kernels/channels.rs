@@ -326,9 +326,8 @@ mod tests {
     fn the_number_of_threads_changes_no_bit() {
         for shape in [Shape::from([7, 5, 61, 67]), Shape::from([3, 130, 40, 41])] {
             let run = |threads| {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let (x, bias) = (random::<f32>(&shape, 1, 1), vec![0.25; shape.dims()[1]]);
-                pool.install(|| (channel_sums(&x).unwrap(), channel_add(x, &bias).unwrap()))
+                crate::parallel::with_threads(threads, || (channel_sums(&x).unwrap(), channel_add(x, &bias).unwrap()))
             };
             assert_eq!(run(1), run(3));
         }

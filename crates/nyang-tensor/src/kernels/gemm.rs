@@ -317,8 +317,7 @@ mod tests {
         for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
             let (a, b) = (random::<f32>(210, 300, ta, 1), random::<f32>(300, 230, tb, 2));
             let product = |threads| {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| a.matmul(&b).unwrap().to_vec()).into_iter().map(f32::to_bits).collect::<Vec<_>>()
+                crate::parallel::with_threads(threads, || a.matmul(&b).unwrap().to_vec()).into_iter().map(f32::to_bits).collect::<Vec<_>>()
             };
             assert_eq!(product(1), product(3));
         }

@@ -377,9 +377,8 @@ mod tests {
     fn the_number_of_threads_and_the_order_in_memory_change_no_bit() {
         let (x, dy, w) = (random::<f32>([3, 6, 110, 120], 1), random::<f32>([3, 6, 110, 120], 2), random::<f32>([6], 3).to_vec());
         let run = |threads, x: Tensor<f32>| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let by = GroupNorm { groups: 2, eps: 1e-5, weight: Some(&w), bias: Some(&w) };
-            pool.install(|| {
+            crate::parallel::with_threads(threads, || {
                 let (y, stats) = group_norm(x.clone(), &by).unwrap();
                 (y, group_norm_backward(dy.clone(), &x, &stats, &by).unwrap())
             })

@@ -6,11 +6,9 @@
 
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use super::columns::{column_sums, row_blocks};
 use super::{require_shape, values};
-use crate::parallel::{CHUNK, for_each_chunk};
+use crate::parallel::{CHUNK, for_each_chunk, for_each_pair};
 use crate::{Element, Error, Result, Shape, Tensor};
 
 /// How rows are normalised.
@@ -107,13 +105,8 @@ pub fn layer_norm<T: Element>(x: Tensor<T>, by: &RowNorm<'_, T>) -> Result<(Tens
         }
     };
     let task = rows_of_a_task(by.width);
-    let (out, numbers) = (y.memory_mut()?, stats.memory_mut()?);
-    if rows <= task {
-        normalise(0, out, numbers);
-    } else {
-        let parts = out.par_chunks_mut(task * by.width).zip(numbers.par_chunks_mut(task * 2));
-        parts.enumerate().for_each(|(i, (part, stats))| normalise(i * task * by.width, part, stats));
-    }
+    let (out, numbers) = ((y.memory_mut()?, task * by.width), (stats.memory_mut()?, task * 2));
+    for_each_pair(out, numbers, |i, part, stats| normalise(i * task * by.width, part, stats));
     Ok((y, stats))
 }
 
@@ -307,10 +300,9 @@ mod tests {
     #[test]
     fn the_number_of_threads_changes_no_bit() {
         let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let (x, dy, w) = (random::<f32>([999, 130], 1), random([999, 130], 2), random::<f32>([130], 3).to_vec());
             let by = RowNorm { width: 130, eps: 1e-5, weight: Some(&w), bias: Some(&w) };
-            pool.install(|| {
+            crate::parallel::with_threads(threads, || {
                 let (y, stats) = layer_norm(x.clone(), &by).unwrap();
                 let dw = layer_norm_dw(&dy, &x, &stats, 130).unwrap();
                 (y, dw, layer_norm_dx(dy, &x, &stats, &by).unwrap())

@@ -4,13 +4,11 @@
 
 #![allow(unsafe_code)] // positions seen as floats of the same bits, for vectors to carry
 
-use rayon::prelude::*;
-
 use super::simd::{Isa, Job};
 use super::window::Reach;
 use super::{Kernels, Window, image_dims, require_shape, values};
 use crate::buffer::Buffer;
-use crate::parallel::{CHUNK, for_each_chunk};
+use crate::parallel::{CHUNK, for_each_chunk, for_each_pair};
 use crate::{Element, Error, Result, Shape, Tensor};
 
 /// Written in the place of a position where a window has no real cell.
@@ -276,12 +274,7 @@ pub(super) fn maxima<T: Element>(op: &'static str, x: &Tensor<T>, plan: &impl Ce
     let fill = |task: usize, y: &mut [T], positions: &mut [u32]| {
         Rows { look: &look, x, first: task * (size / row), y, positions: Some(positions) }.fill();
     };
-    if out.len() <= size {
-        fill(0, out, places);
-    } else {
-        let tasks = out.par_chunks_mut(size).zip(places.par_chunks_mut(size)).enumerate();
-        tasks.for_each(|(task, (y, positions))| fill(task, y, positions));
-    }
+    for_each_pair((out, size), (places, size), fill);
     Ok((y, MaxIndices { positions, input, output: shape }))
 }
 
@@ -463,8 +456,7 @@ mod tests {
     #[test]
     fn the_number_of_threads_changes_no_bit() {
         let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| {
+            crate::parallel::with_threads(threads, || {
                 let x = Tensor::<f32>::uniform([5, 33, 40, 41], -1.0, 1.0, &mut Rng::seed(1)).unwrap();
                 let (y, indices) = max_pool2d(&x, &square(3, 1, 2)).unwrap();
                 let dx = max_pool2d_grad_input(&y, &indices).unwrap();

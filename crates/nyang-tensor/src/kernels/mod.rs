@@ -6,6 +6,8 @@
 //! Images are `[N, C, H, W]` with any strides. A kernel brings them to channels-last memory, which costs nothing where they lie so
 //! already, and returns channels-last images: then the C values of a pixel are neighbours, and the innermost loop runs over them.
 
+#![allow(unsafe_code)] // tasks that write disjoint parts of one slice
+
 pub mod adaptive_pool2d;
 pub mod avg_pool2d;
 pub mod batch_norm;
@@ -29,9 +31,10 @@ mod window;
 pub use simd::{Kernels, Tier};
 pub use window::Window;
 
-use rayon::prelude::*;
+use std::sync::{Mutex, PoisonError};
 
 use crate::buffer::Buffer;
+use crate::parallel::{self, Parts};
 use crate::{Element, Error, Result, Shape, Tensor};
 
 /// `[N, C, H, W]`, or the error that this is none.
@@ -58,53 +61,41 @@ fn for_each_chunk_with<T: Element>(
     scratch: usize,
     f: impl Fn(&mut [T], usize, &mut [T]) + Send + Sync,
 ) -> Result<()> {
-    let size = size.max(1);
-    if data.len() <= size {
-        if !data.is_empty() {
-            f(&mut Buffer::stale(scratch)?, 0, data);
-        }
-        return Ok(());
-    }
-    // One block a thread passes through our hands first, so that the pool holds enough from the first step on, however the
-    // tasks fall among the threads, and too little memory is found out before any work is done.
-    let threads = rayon::current_num_threads().min(data.len().div_ceil(size));
-    drop((0..threads).map(|_| Buffer::<T>::stale(scratch)).collect::<Result<Vec<_>>>()?);
-    data.par_chunks_mut(size).enumerate().try_for_each_init(
-        || Buffer::stale(scratch),
-        |scratch, (i, part)| match scratch {
-            Ok(scratch) => {
-                f(scratch, i * size, part);
-                Ok(())
-            }
-            Err(error) => Err(error.clone()),
-        },
-    )
+    let parts = Parts::new(data, size);
+    with_scratch(parts.count(), scratch, true, |scratch, i| {
+        // SAFETY: each task comes once.
+        f(scratch, i * size.max(1), unsafe { parts.take(i) });
+    })
 }
 
 /// Calls `f(scratch, task)` for tasks `0 … count − 1`, in parallel if asked to; `scratch` is stale memory for `scratch` values that `f` may
 /// use as it likes.
-fn for_each_task(count: usize, scratch: usize, parallel: bool, f: impl Fn(&mut [f32], usize) + Send + Sync) -> Result<()> {
-    if !parallel || count <= 1 {
-        let mut scratch = Buffer::stale(scratch)?;
-        (0..count).for_each(|task| f(&mut scratch, task));
+fn with_scratch<T: Element>(count: usize, scratch: usize, parallel: bool, f: impl Fn(&mut [T], usize) + Send + Sync) -> Result<()> {
+    let threads = if parallel { parallel::threads().min(count) } else { count.min(1) };
+    // A block for each thread before any work is done: too little memory is found out now, and from the first step on the pool holds
+    // enough, however the tasks fall among the threads.
+    let blocks = (0..threads).map(|_| Buffer::<T>::stale(scratch)).collect::<Result<Vec<_>>>()?;
+    let blocks = Mutex::new(blocks);
+    let mine = || blocks.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    if threads < 2 {
+        let mut block = mine();
+        let scratch = block.as_deref_mut().unwrap_or_default();
+        (0..count).for_each(|task| f(scratch, task));
         return Ok(());
     }
-    // as in `for_each_chunk_with`
-    let threads = rayon::current_num_threads().min(count);
-    drop((0..threads).map(|_| Buffer::<f32>::stale(scratch)).collect::<Result<Vec<_>>>()?);
-    (0..count).into_par_iter().try_for_each_init(
-        || Buffer::stale(scratch),
-        |scratch, task| match scratch {
-            Ok(scratch) => {
-                f(scratch, task);
-                Ok(())
-            }
-            Err(error) => Err(error.clone()),
-        },
-    )
+    parallel::for_each_with(count, mine, |block, task| f(block.as_deref_mut().unwrap_or_default(), task));
+    Ok(())
 }
 
 /// Calls `f` for each part, in parallel if asked to.
 fn for_each_part<P: Send>(parts: Vec<P>, parallel: bool, f: impl Fn(P) + Send + Sync) {
-    if parallel { parts.into_par_iter().for_each(f) } else { parts.into_iter().for_each(f) }
+    if !parallel {
+        return parts.into_iter().for_each(f);
+    }
+    let mut parts: Vec<Option<P>> = parts.into_iter().map(Some).collect();
+    let places = Parts::new(&mut parts, 1);
+    parallel::for_each(places.count(), |i| {
+        // SAFETY: each index comes once.
+        unsafe { places.take(i) }.iter_mut().filter_map(Option::take).for_each(&f);
+    });
 }

@@ -230,8 +230,7 @@ mod tests {
     #[test]
     fn the_number_of_threads_changes_no_bit() {
         let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| {
+            crate::parallel::with_threads(threads, || {
                 let x = random([5, 33, 20, 21], 1);
                 let y = upsample2d(&x, [31, 50], UpsampleMode::Bilinear).unwrap();
                 [y.to_vec(), upsample2d_grad_input(&y, x.shape(), [31, 50], UpsampleMode::Bilinear).unwrap().to_vec()]

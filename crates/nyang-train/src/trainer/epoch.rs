@@ -61,7 +61,7 @@ impl Session<'_> {
         }
         // alone, a batch's mean is all there is; in a group, sums are added up and divided once
         let gradient: Tensor<f32> = if self.trainer.accumulate == 1 { sum.mean()?.gradient } else { sum.gradient };
-        self.trainer.model.backward(gradient, &mut cx)?;
+        self.trainer.model.backward_params(gradient, &mut cx)?;
         Ok((counted, sources))
     }
 

@@ -89,7 +89,7 @@ impl Trainer {
             best = best.min(unbiased);
             rates.push(rate);
             losses.push(unbiased);
-            self.model.backward(loss.gradient, &mut cx)?;
+            self.model.backward_params(loss.gradient, &mut cx)?;
             self.optimizer.step(self.model.as_mut())?;
         }
         Ok((rates, losses))

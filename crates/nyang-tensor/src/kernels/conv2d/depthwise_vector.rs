@@ -11,9 +11,9 @@ use super::pass::{Direction, Pass};
 use super::patches::Plan;
 use crate::Result;
 use crate::buffer::Buffer;
-use crate::kernels::for_each_task;
 use crate::kernels::simd::{Isa, Job, Simd};
 use crate::kernels::tile::Shared;
+use crate::kernels::with_scratch;
 
 /// Multiply-adds below which sharing the work costs more than it brings.
 const SERIAL: usize = 1 << 17;
@@ -216,7 +216,7 @@ pub(super) fn grad_weight(simd: Simd, plan: &Plan, dy: &[f32], x: &[f32], dw: &m
     };
     let shared = Shared::new(&mut partial);
     let parallel = taps.saturating_mul(dy.len()) >= SERIAL;
-    let done = for_each_task(blocks.pieces, blocks.scratch, parallel, |scratch, piece| {
+    let done = with_scratch(blocks.pieces, blocks.scratch, parallel, |scratch, piece| {
         blocks.for_each(piece, x, scratch, |seen| {
             // SAFETY: a task has a piece of the sums for itself.
             let sums = unsafe { shared.from(piece * size).row(size) };

@@ -18,9 +18,9 @@ use super::{PARTIAL_BYTES, PIECES};
 use crate::Result;
 use crate::buffer::Buffer;
 use crate::kernels::blocked::panel_width;
-use crate::kernels::for_each_task;
 use crate::kernels::simd::Simd;
 use crate::kernels::tile::{Finish, Product, Shared};
+use crate::kernels::with_scratch;
 use crate::parallel::for_each_chunk;
 
 /// Pixels in a block, about.
@@ -119,7 +119,7 @@ pub(super) fn grad_weight(simd: Simd, plan: &Plan, dy: &[f32], x: &[f32], dw: &m
     };
     let sums = Shared::new(&mut partial);
     let parallel = size.saturating_mul(n * oh * ow) >= SERIAL;
-    let done = for_each_task(blocks.pieces * parts, blocks.scratch, parallel, |scratch, task| {
+    let done = with_scratch(blocks.pieces * parts, blocks.scratch, parallel, |scratch, task| {
         let (piece, part) = (task / parts, task % parts);
         let panels = &panels[panels.len() * part / parts..panels.len() * (part + 1) / parts];
         blocks.for_each(piece, x, scratch, |seen| {

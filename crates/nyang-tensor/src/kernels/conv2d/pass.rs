@@ -19,7 +19,7 @@ use std::ops::Range;
 
 use super::patches::Plan;
 use crate::Result;
-use crate::kernels::for_each_task;
+use crate::kernels::with_scratch;
 
 /// Multiply-adds of a task, about: 40 µs of work.
 const TASK: usize = 1 << 22;
@@ -160,7 +160,7 @@ impl Pass {
         }
         let image_size = height * width * channels;
         let parallel = work.saturating_mul(self.images) >= SERIAL;
-        Some(for_each_task(parts * self.images * blocks, scratch, parallel, |scratch, task| {
+        Some(with_scratch(parts * self.images * blocks, scratch, parallel, |scratch, task| {
             let (part, n, i) = (task / blocks / self.images, task / blocks % self.images, task % blocks);
             let (image, [top, bottom]) = (&source[n * image_size..][..image_size], seen[i]);
             let (from, line) = if in_place {

@@ -201,9 +201,8 @@ fn large_convolutions_agree_with_plain_loops() {
 fn the_number_of_threads_changes_no_bit() {
     for (x, w, g) in large() {
         let passes = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let (x, w) = (laid_out::<f32>(x, 0, 1), laid_out::<f32>(w, 0, 2));
-            pool.install(|| {
+            crate::parallel::with_threads(threads, || {
                 let y = conv2d(&x, &w, None, &g, Kernels::default()).unwrap();
                 let mut dw = Tensor::zeros(w.shape()).unwrap();
                 conv2d_grad_weight(&y, &x, &g, Kernels::default(), &mut dw).unwrap();

@@ -32,7 +32,7 @@ use crate::buffer::Buffer;
 use crate::kernels::blocked::panel_width;
 use crate::kernels::simd::Simd;
 use crate::kernels::tile::{Finish, Product, Shared};
-use crate::kernels::{for_each_part, for_each_task};
+use crate::kernels::{for_each_part, with_scratch};
 use tiles::{Input, Kernel, KernelBack, Matrix, Output, Spread, Tiles, ToPoints, apart};
 use transforms::{F2, F4, Transforms};
 
@@ -147,7 +147,7 @@ fn convolve_by<W: Transforms<M, A>, const M: usize, const A: usize>(
         // as many tasks as make use of a few threads, even for one image
         let rows = (per_task / FEW * FEW).min(count.div_ceil(8).next_multiple_of(FEW));
         let [v, m] = [v_stride, m_stride].map(|stride| Matrix::new(rows, stride));
-        return for_each_task(count.div_ceil(rows), points * (v.point + m.point), parallel, |scratch, task| {
+        return with_scratch(count.div_ceil(rows), points * (v.point + m.point), parallel, |scratch, task| {
             let range = task * rows..count.min((task + 1) * rows);
             let (from, to) = scratch.split_at_mut(points * v.point);
             to_points(range.clone(), range.start, Shared::new(from), v);
@@ -245,7 +245,7 @@ fn grad_weight_by<W: Transforms<M, A>, const M: usize, const A: usize>(
     if pieces > 1 {
         let rows = (TASK / (points * (v_stride + z_stride))).max(FEW);
         let both @ [v, z] = [v_stride, z_stride].map(|stride| Matrix::new(rows, stride));
-        for_each_task(pieces, points * (v.point + z.point), parallel, |scratch, piece| {
+        with_scratch(pieces, points * (v.point + z.point), parallel, |scratch, piece| {
             let all = count * piece / pieces..count * (piece + 1) / pieces;
             let (left, right) = scratch.split_at_mut(points * v.point);
             for first in all.clone().step_by(rows) {
