@@ -1,4 +1,4 @@
-//! Layers that a container runs as one: a batch norm and the activation behind it, a residual sum and its ReLU.
+//! Layers that a container runs as one: a batch norm or a convolution and the activation behind it, a residual sum and its ReLU.
 //!
 //! All of them are loops over every value, and memory is what such loops wait for; run as one they read and write half as much. The bits
 //! are those of the two apart, so nobody can tell, except an observer, who is shown every layer: a watched network is not fused.
@@ -6,10 +6,10 @@
 use std::any::Any;
 
 use nyang_tensor::Element;
-use nyang_tensor::kernels::batch_norm::Activation;
+use nyang_tensor::kernels::Activation;
 
 use crate::layers::batch_norm::{BatchNorm, Images};
-use crate::{Module, Relu, Relu6};
+use crate::{Conv2d, Ctx, Module, Relu, Relu6, Result, Tensor};
 
 /// A module as what it is, out of the boxes around it.
 pub(crate) fn cast<'a, M: 'static, T: Element>(module: &'a (dyn Module<T> + 'static)) -> Option<&'a M> {
@@ -30,19 +30,40 @@ pub(crate) fn cast_mut<'a, M: 'static, T: Element>(module: &'a mut (dyn Module<T
 /// A batch norm of images.
 pub(crate) type Norm<T> = BatchNorm<T, Images>;
 
-/// What `next` is, if `module` is a batch norm that can do it on the way.
-pub(crate) fn behind_norm<T: Element>(module: &(dyn Module<T> + 'static), next: &(dyn Module<T> + 'static)) -> Option<Activation> {
-    cast::<Norm<T>, T>(module)?;
-    if cast::<Relu<T>, T>(next).is_some() {
-        return Some(Activation::Relu);
+/// The layers that can do the activation behind them on the way.
+#[derive(Clone, Copy)]
+pub(crate) enum Leader<'a, T: Element> {
+    Norm(&'a Norm<T>),
+    Conv(&'a Conv2d<T>),
+}
+
+impl<'a, T: Element> Leader<'a, T> {
+    /// The module as such a layer, if it is one.
+    pub fn of(module: &'a (dyn Module<T> + 'static)) -> Option<Self> {
+        cast(module).map(Leader::Norm).or_else(|| cast(module).map(Leader::Conv))
     }
-    cast::<Relu6<T>, T>(next).map(|_| Activation::Relu6)
+
+    /// Evaluation of the layer and the activation.
+    pub fn infer(self, x: Tensor<T>, activation: Activation, cx: &Ctx<'_, T>) -> Result<Tensor<T>> {
+        match self {
+            Leader::Norm(norm) => norm.infer_with(x, activation),
+            Leader::Conv(conv) => conv.infer_then(&x, None, activation, cx),
+        }
+    }
+}
+
+/// The activation that a module is, if a layer before it can do it on the way.
+pub(crate) fn activation<T: Element>(module: &(dyn Module<T> + 'static)) -> Option<Activation> {
+    match cast::<Relu<T>, T>(module) {
+        Some(_) => Some(Activation::Relu),
+        None => cast::<Relu6<T>, T>(module).map(|_| Activation::Relu6),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BatchNorm2d, Conv2d, Ctx, Flow, Init, Mode, Observer, Param, Path, Residual, Rng, StateDict, Tensor, Visit};
+    use crate::{BatchNorm2d, Flow, Init, Mode, Observer, Param, Path, Residual, Rng, StateDict, Visit};
 
     struct Watching;
     impl<T: Element> Observer<T> for Watching {}
@@ -99,15 +120,33 @@ mod tests {
         }
     }
 
+    /// Convolutions with an activation behind them, boxed or not, and as the end of a residual block.
+    #[test]
+    fn convolutions_too() {
+        let conv = |init: &mut Init| Conv2d::config(5, 5, 3).padding(1).build::<f32>(init).unwrap();
+        for mode in [Mode::Train, Mode::Eval] {
+            let init = || Init::seed(3);
+            same_bits(|| Flow::new().then(conv(&mut init())).then(Relu::new()).then(conv(&mut init())).then(Relu6::new()), mode);
+            same_bits(
+                || Flow::new().then(Box::new(conv(&mut init())) as Box<dyn Module>).then(Box::new(Relu::new()) as Box<dyn Module>),
+                mode,
+            );
+            let body = || Flow::new().then(conv(&mut init())).then(Relu::new()).then(conv(&mut init()));
+            same_bits(|| Flow::new().then(Residual::new(body()).after("relu", Relu::new())), mode);
+            same_bits(|| Flow::new().then(Residual::new(body()).shortcut("s", conv(&mut init()))), mode);
+        }
+    }
+
     #[test]
     fn only_what_goes_together_is_fused() {
         let init = &mut Init::seed(1);
         let norm = BatchNorm2d::config(2).build::<f32>(init).unwrap();
         let conv = Conv2d::config(2, 2, 1).build::<f32>(init).unwrap();
-        assert_eq!(behind_norm::<f32>(&norm, &Relu::<f32>::new()), Some(Activation::Relu));
-        assert_eq!(behind_norm::<f32>(&norm, &Relu6::<f32>::new()), Some(Activation::Relu6));
-        assert_eq!(behind_norm::<f32>(&norm, &conv), None);
-        assert_eq!(behind_norm::<f32>(&conv, &Relu::<f32>::new()), None);
-        assert_eq!(behind_norm::<f32>(&norm, &(Box::new(Relu::<f32>::new()) as Box<dyn Module>)), Some(Activation::Relu));
+        assert_eq!(activation::<f32>(&Relu::<f32>::new()), Some(Activation::Relu));
+        assert_eq!(activation::<f32>(&Relu6::<f32>::new()), Some(Activation::Relu6));
+        assert_eq!(activation::<f32>(&(Box::new(Relu::<f32>::new()) as Box<dyn Module>)), Some(Activation::Relu));
+        assert_eq!(activation::<f32>(&conv), None);
+        assert!(matches!(Leader::<f32>::of(&norm), Some(Leader::Norm(_))) && matches!(Leader::<f32>::of(&conv), Some(Leader::Conv(_))));
+        assert!(Leader::<f32>::of(&Relu::<f32>::new()).is_none());
     }
 }

@@ -1,8 +1,8 @@
 //! What is measured on our side: from the words of a case to a function that is called again and again.
 
 use nyang_nn::{
-    BatchNorm2d, Conv2d, CrossEntropy, Ctx, Flow, GlobalAvgPool2d, Init, Linear, Loss, MaxPool2d, Module, Relu, Residual, Rng, Shape,
-    Targets, Tensor,
+    BatchNorm2d, Conv2d, CrossEntropy, Ctx, Flow, GlobalAvgPool2d, Init, Linear, Loss, MaxPool2d, Module, Registry, Relu, Residual, Rng,
+    Shape, Targets, Tensor, optimize,
 };
 use nyang_optim::Optimizer;
 use nyang_tensor::kernels::conv2d::{conv2d, conv2d_grad_input, conv2d_grad_weight};
@@ -98,9 +98,11 @@ fn train(entry: &'static Entry, n: usize) -> Result<Work, Anything> {
     Ok(Work { call: Box::new(step), flops: Some(flops) })
 }
 
+/// Evaluation by the optimized model, as `Classifier::optimize` makes it; PyTorch freezes its.
 fn infer(entry: &'static Entry, n: usize) -> Result<Work, Anything> {
     let (model, images) = (entry.build()?, random(entry.batch(n))?);
     let flops = flops(&model, entry.batch(n))?.iter().sum();
+    let model = optimize(&model, &Registry::standard())?;
     let call = move || model.infer(images.clone(), &mut Ctx::eval()).map(drop).map_err(Anything::from);
     Ok(Work { call: Box::new(call), flops: Some(flops) })
 }

@@ -1,10 +1,10 @@
 //! The two-dimensional convolution.
 
-use nyang_tensor::kernels::Window;
 use nyang_tensor::kernels::channels::channel_sums;
 use nyang_tensor::kernels::conv2d::{
-    Conv2dGeometry, WeightCache, conv2d, conv2d_cached, conv2d_grad_input, conv2d_grad_weight, conv2d_out_shape,
+    Conv2dGeometry, Epilogue, WeightCache, conv2d_grad_input, conv2d_grad_weight, conv2d_out_shape, conv2d_then,
 };
+use nyang_tensor::kernels::{Activation, Window};
 use nyang_tensor::{Element, Shape, Tensor};
 
 use super::linear::add_sums;
@@ -143,8 +143,30 @@ impl Conv2d {
 }
 
 impl<T: Element> Conv2d<T> {
-    fn bias(&self) -> Option<&Tensor<T>> {
-        self.bias.as_ref().map(|b| &b.value)
+    fn epilogue<'a>(&'a self, beside: Option<&'a Tensor<T>>, activation: Activation) -> Epilogue<'a, T> {
+        Epilogue { bias: self.bias.as_ref().map(|b| &b.value), beside, activation }
+    }
+
+    /// `infer`, then a sum with the tensor beside, then the activation.
+    pub(crate) fn infer_then(
+        &self,
+        x: &Tensor<T>,
+        beside: Option<&Tensor<T>>,
+        activation: Activation,
+        cx: &Ctx<'_, T>,
+    ) -> Result<Tensor<T>> {
+        Module::<T>::out_shape(self, x.shape())?;
+        let then = self.epilogue(beside, activation);
+        Ok(conv2d_then(x, &self.weight.value, &self.config.geometry, &then, cx.kernels, Some(&self.cache))?)
+    }
+
+    /// `forward`, then the activation, whose backward is left to its own layer.
+    pub(crate) fn forward_then(&mut self, x: Tensor<T>, activation: Activation, cx: &Ctx<'_, T>) -> Result<Tensor<T>> {
+        let x = x.channels_last()?; // once, for both passes
+        Module::<T>::out_shape(self, x.shape())?;
+        let y = conv2d_then(&x, &self.weight.value, &self.config.geometry, &self.epilogue(None, activation), cx.kernels, None)?;
+        self.saved.put(x);
+        Ok(y)
     }
 
     /// Adds dw and db; dy as it was used, and the shape of x.
@@ -173,16 +195,11 @@ impl<T: Element> Module<T> for Conv2d<T> {
     }
 
     fn infer(&self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
-        Module::<T>::out_shape(self, x.shape())?;
-        Ok(conv2d_cached(&x, &self.weight.value, self.bias(), &self.config.geometry, cx.kernels, &self.cache)?)
+        self.infer_then(&x, None, Activation::Identity, cx)
     }
 
     fn forward(&mut self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
-        let x = x.channels_last()?; // once, for both passes
-        Module::<T>::out_shape(self, x.shape())?;
-        let y = conv2d(&x, &self.weight.value, self.bias(), &self.config.geometry, cx.kernels)?;
-        self.saved.put(x);
-        Ok(y)
+        self.forward_then(x, Activation::Identity, cx)
     }
 
     fn backward(&mut self, dy: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {

@@ -1,11 +1,11 @@
 //! Modules one after another: forward in order, backward in reverse.
 
-use nyang_tensor::kernels::batch_norm::Activation;
+use nyang_tensor::kernels::Activation;
 use nyang_tensor::{Element, Shape, Tensor};
 
 use super::{BatchNorm2d, Conv2d, Flatten, FlowBuilder, GlobalAvgPool2d, Linear, MaxPool2d, Relu};
 use crate::case::{Case, boxed};
-use crate::fusion::{Norm, behind_norm, cast, cast_mut};
+use crate::fusion::{Leader, Norm, activation, cast, cast_mut};
 use crate::{Build, Ctx, Error, Init, Module, Param, Path, Result, Saved, Spec, Visit, VisitMut};
 
 pub(crate) const KIND: &str = "Flow";
@@ -90,12 +90,32 @@ impl<T: Element> Flow<T> {
 }
 
 impl<T: Element> Flow<T> {
-    /// What child `i + 1` is, if child `i` does it on the way (see `fusion.rs`).
-    fn behind(&self, i: usize, cx: &Ctx<'_, T>) -> Option<Activation> {
+    /// Child `i` and what child `i + 1` is, if the one does the other on the way (see `fusion.rs`).
+    fn pair(&self, i: usize, cx: &Ctx<'_, T>) -> Option<(Leader<'_, T>, Activation)> {
         match self.steps.get(i..)? {
-            [(_, m), (_, next), ..] if !cx.is_watched() => behind_norm(m.as_ref(), next.as_ref()),
+            [(_, m), (_, next), ..] if !cx.is_watched() => Leader::of(m.as_ref()).zip(activation(next.as_ref())),
             _ => None,
         }
+    }
+
+    /// The last child, if it is a convolution, which a residual block can then end in one go.
+    pub(crate) fn last_conv(&self) -> Option<(&str, &Conv2d<T>)> {
+        self.steps.last().and_then(|(name, m)| Some((name.as_str(), cast(m.as_ref())?)))
+    }
+
+    /// Evaluation of all children but the last `left`.
+    pub(crate) fn infer_but(&self, left: usize, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
+        self.sound()?;
+        let (mut x, mut i, end) = (x, 0, self.steps.len().saturating_sub(left));
+        while let Some((name, m)) = self.steps[..end].get(i) {
+            let pair = self.pair(i, cx).filter(|_| i + 1 < end);
+            x = match pair {
+                Some((leader, activation)) => leader.infer(x, activation, cx).map_err(|e| e.within(name))?,
+                None => cx.infer(name, m.as_ref(), x)?,
+            };
+            i += 1 + usize::from(pair.is_some());
+        }
+        Ok(x)
     }
 }
 
@@ -123,34 +143,33 @@ impl<T: Element> Module<T> for Flow<T> {
     }
 
     fn infer(&self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
-        self.sound()?;
-        let (mut x, mut i) = (x, 0);
-        while let Some((name, m)) = self.steps.get(i) {
-            let behind = self.behind(i, cx);
-            x = match behind.zip(cast::<Norm<T>, T>(m.as_ref())) {
-                Some((activation, norm)) => norm.infer_with(x, activation).map_err(|e| e.within(name))?,
-                None => cx.infer(name, m.as_ref(), x)?,
-            };
-            i += 1 + usize::from(behind.is_some());
-        }
-        Ok(x)
+        self.infer_but(0, x, cx)
     }
 
     fn forward(&mut self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
         self.sound()?;
         let (mut x, mut i, mut fused) = (x, 0, Vec::new());
         while i < self.steps.len() {
-            let behind = self.behind(i, cx);
-            let (name, m) = &mut self.steps[i];
-            x = match behind.zip(behind.and_then(|_| cast_mut::<Norm<T>, T>(m.as_mut()))) {
-                Some((activation, norm)) => norm.forward_with(x, cx.mode, activation).map_err(|e| e.within(name))?,
-                None => cx.forward(name, m.as_mut(), x)?,
-            };
-            i += 1;
-            if behind.is_some() {
-                fused.push(i);
-                i += 1;
+            let behind = self.pair(i, cx).map(|(_, activation)| activation);
+            let (before, after) = self.steps.split_at_mut(i + 1);
+            let (name, m) = &mut before[i];
+            if let Some((activation, norm)) = behind.zip(behind.and_then(|_| cast_mut::<Norm<T>, T>(m.as_mut()))) {
+                x = norm.forward_with(x, cx.mode, activation).map_err(|e| e.within(name))?;
+                fused.push(i + 1);
+                i += 2;
+                continue;
             }
+            // a ReLU behind a convolution learns what came out, and goes backward on its own
+            let relu =
+                after.first_mut().filter(|_| behind == Some(Activation::Relu)).and_then(|(_, next)| cast_mut::<Relu<T>, T>(next.as_mut()));
+            if let Some((relu, conv)) = relu.zip(behind.and_then(|_| cast_mut::<Conv2d<T>, T>(m.as_mut()))) {
+                x = conv.forward_then(x, Activation::Relu, cx).map_err(|e| e.within(name))?;
+                relu.keep(&x);
+                i += 2;
+                continue;
+            }
+            x = cx.forward(name, m.as_mut(), x)?;
+            i += 1;
         }
         self.ran.put(fused);
         Ok(x)

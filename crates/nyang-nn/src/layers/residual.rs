@@ -1,5 +1,6 @@
 //! A body with a shortcut around it.
 
+use nyang_tensor::kernels::Activation;
 use nyang_tensor::{Element, Shape, Tensor};
 
 use super::{BatchNorm2d, Conv2d, DropPath, Flow, PadShortcut, Relu};
@@ -129,8 +130,15 @@ impl<T: Element> Module<T> for Residual<T> {
             Some((name, s)) => cx.infer(name, s.as_ref(), x.clone())?,
             None => x.clone(),
         };
+        let alone = !cx.is_watched();
+        let ending = if self.after.is_none() { Some(Activation::Identity) } else { self.after_relu().map(|_| Activation::Relu) };
+        if let (Some((name, conv)), Some(ending), true) = (self.body.last_conv(), ending, alone) {
+            let x = self.body.infer_but(1, x, cx)?;
+            same_shape(&conv.out_shape(x.shape()).map_err(|e| e.within(name))?, beside.shape())?;
+            return conv.infer_then(&x, Some(&beside), ending, cx).map_err(|e| e.within(name));
+        }
         let z = self.body.infer(x, cx)?;
-        if let (Some(_), false) = (self.after_relu(), cx.is_watched()) {
+        if let (Some(_), true) = (self.after_relu(), alone) {
             return Self::rectified_sum(z, &beside);
         }
         let z = Self::sum(z, &beside)?;

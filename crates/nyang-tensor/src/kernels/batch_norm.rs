@@ -3,22 +3,12 @@
 //! An activation that follows a batch norm at once costs nothing here: it is applied while a value is in a register, and the gradient finds
 //! out anew where it let through, from x, rather than to read y from memory.
 
+use super::Activation;
+use super::activation::{relu, relu6};
 use super::channels::Rows;
 use super::{require_shape, values};
 use crate::parallel::map_ranges;
 use crate::{Element, Result, Tensor};
-
-/// What follows a map at once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Activation {
-    /// y = v.
-    #[default]
-    Identity,
-    /// y = max(v, 0).
-    Relu,
-    /// y = min(max(v, 0), 6).
-    Relu6,
-}
 
 /// y = act((x − shift)·scale + bias), with one number of each a channel.
 #[derive(Clone, Copy, Debug)]
@@ -42,20 +32,6 @@ pub struct GradAffine<'a, T> {
     pub x: &'a [T],
     /// What is added to the sum.
     pub bias: &'a [T],
-}
-
-/// max(v, 0); NaN stays.
-#[inline(always)]
-fn relu<T: Element>(v: T) -> T {
-    if v <= T::ZERO { T::ZERO } else { v }
-}
-
-/// min(max(v, 0), 6); NaN stays.
-#[inline(always)]
-fn relu6<T: Element>(v: T) -> T {
-    let six = T::of(6.0);
-    let low = relu(v);
-    if low >= six { six } else { low }
 }
 
 /// What of dy comes through a ReLU whose input is v.

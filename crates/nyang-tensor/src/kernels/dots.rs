@@ -93,7 +93,7 @@ impl Dots<'_> {
                     if let Some(bias) = self.finish.bias {
                         v += bias[j + n];
                     }
-                    *to = if self.finish.relu && v < 0.0 { 0.0 } else { v };
+                    *to = self.finish.activation.of(v);
                 }
             }
         }

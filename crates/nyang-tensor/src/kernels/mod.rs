@@ -8,6 +8,7 @@
 
 #![allow(unsafe_code)] // tasks that write disjoint parts of one slice
 
+mod activation;
 pub mod adaptive_pool2d;
 pub mod avg_pool2d;
 pub mod batch_norm;
@@ -28,6 +29,7 @@ pub mod upsample2d;
 pub(crate) mod widest;
 mod window;
 
+pub use activation::Activation;
 pub use simd::{Kernels, Tier};
 pub use window::Window;
 

@@ -16,6 +16,8 @@
 
 use std::marker::PhantomData;
 
+use super::Activation;
+use super::activation::relu_vector as relu;
 use super::simd::{Isa, Job, Simd};
 
 /// The pieces of the inner dimension and the distances between neighbours.
@@ -33,15 +35,17 @@ pub(crate) struct Product<'a> {
     padded: bool,
 }
 
-/// What becomes of a sum: `C ← relu?(C? + sum + bias?)`.
+/// What becomes of a sum: `C ← act(C? + sum + bias? + beside?)`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Finish<'a> {
     /// Whether it is added to what is in C.
     pub add: bool,
     /// A number for each column.
     pub bias: Option<&'a [f32]>,
-    /// Whether negative results become zero.
-    pub relu: bool,
+    /// A number for each place of C, which lies as C does.
+    pub beside: Option<&'a [f32]>,
+    /// What follows.
+    pub activation: Activation,
 }
 
 /// The memory of a matrix that several tasks write, each its own rows and columns.
@@ -143,6 +147,7 @@ impl<'a> Product<'a> {
             && (self.pieces.is_empty() || self.last[0] + (m - 1) * self.a_row + deep * self.a_step < a.len())
             && (self.pieces.is_empty() || self.last[1] + deep * self.b_step + b_width <= b.len())
             && (m - 1) * self.c_row + n <= c.len
+            && finish.beside.is_none_or(|beside| (m - 1) * self.c_row + n <= beside.len())
             && finish.bias.is_none_or(|bias| bias.len() >= n);
         debug_assert!(fits, "a tile reaches outside its memory");
         if !fits {
@@ -156,6 +161,7 @@ impl<'a> Product<'a> {
             // SAFETY: rows `row … row + rows` are below m, and `fits` says that for all m rows, n columns and the whole depth of every
             // piece A, B and C lie in their slices; the mask leaves out the columns from n on. Compared with plain loops by the tests of
             // `gemm.rs` and `conv2d`.
+            let finish = Finish { beside: finish.beside.map(|beside| &beside[row * self.c_row..]), ..finish };
             unsafe { self.rows(isa, [rows, vectors], mask, a.add(row * self.a_row), b, c.add(row * self.c_row), finish) };
             row += rows;
         }
@@ -231,7 +237,7 @@ impl<'a> Product<'a> {
                 }
             }
         }
-        // Four short loops rather than one long one: the compiler unrolls them, so that the sums never leave the registers.
+        // Short loops rather than one long one: the compiler unrolls them, so that the sums never leave the registers.
         let place = |i: usize, j: usize| c.wrapping_add(i.wrapping_mul(self.c_row)).wrapping_add(j * S::LANES);
         // SAFETY: C and the bias have the caller's columns, and the mask leaves out what is behind them.
         let load = |from: *const f32, j: usize| unsafe { if j + 1 == VECTORS { isa.load_masked(from, mask) } else { isa.load(from) } };
@@ -250,10 +256,25 @@ impl<'a> Product<'a> {
                 }
             }
         }
-        if finish.relu {
-            for row in &mut sums {
-                for sum in row {
-                    *sum = isa.max(zero, *sum); // a NaN stays one
+        if let Some(beside) = finish.beside {
+            for i in 0..ROWS {
+                for j in 0..VECTORS {
+                    let from = beside.as_ptr().wrapping_add(i.wrapping_mul(self.c_row)).wrapping_add(j * S::LANES);
+                    sums[i][j] = isa.add(sums[i][j], load(from, j));
+                }
+            }
+        }
+        if finish.activation != Activation::Identity {
+            for i in 0..ROWS {
+                for j in 0..VECTORS {
+                    sums[i][j] = relu(isa, sums[i][j]);
+                }
+            }
+        }
+        if finish.activation == Activation::Relu6 {
+            for i in 0..ROWS {
+                for j in 0..VECTORS {
+                    sums[i][j] = isa.min(isa.splat(6.0), sums[i][j]);
                 }
             }
         }

@@ -4,9 +4,8 @@
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
-use nyang_tensor::kernels::batch_norm::{
-    Activation, Affine, GradAffine, affine_grad_input, affine_grad_sums, channel_affine, channel_moments,
-};
+use nyang_tensor::kernels::Activation;
+use nyang_tensor::kernels::batch_norm::{Affine, GradAffine, affine_grad_input, affine_grad_sums, channel_affine, channel_moments};
 use nyang_tensor::{Element, Shape, Tensor};
 
 use super::linear::add_sums;

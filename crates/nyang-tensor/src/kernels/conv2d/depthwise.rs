@@ -3,7 +3,7 @@
 //! There is no inner product to make a matrix of: one multiply-add a channel and tap. Weights are taken as `[KH·KW, C]`.
 
 use super::patches::{Plan, TILE};
-use super::start_rows;
+use super::{End, start_rows};
 use crate::buffer::Buffer;
 use crate::kernels::{for_each_chunk_with, values};
 use crate::parallel::{CHUNK, for_each_chunk};
@@ -37,15 +37,16 @@ fn multiply_add<T: Element>(y: &mut [T], a: &[T], b: &[T]) {
     y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (&a, &b))| *y += a * b);
 }
 
-/// y = bias + Σ w·x.
-pub(super) fn forward<T: Element>(plan: &Plan, x: &[T], weight: &Tensor<T>, bias: Option<&[T]>, y: &mut [T]) -> Result<()> {
+/// y = act(bias + Σ w·x + beside).
+pub(super) fn forward<T: Element>(plan: &Plan, x: &[T], weight: &Tensor<T>, end: End<'_, T>, y: &mut [T]) -> Result<()> {
     let (w, c) = (by_tap(plan, weight)?, plan.input[1]);
     let w = values(&w);
     for_each_chunk(y, (CHUNK / c).max(1) * c, |start, part| {
-        start_rows(part, c, bias);
+        start_rows(part, c, end.bias);
         for (i, pixel) in part.chunks_exact_mut(c).enumerate() {
             plan.taps_of(start / c + i, |tap, from| multiply_add(pixel, &w[tap * c..][..c], &x[from..from + c]));
         }
+        end.finish(start, part);
     });
     Ok(())
 }

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)] // reads and writes of vectors within bounds that are checked once a row, and tasks that write disjoint rows
 #![allow(clippy::needless_range_loop)] // loops of fixed length, which the compiler unrolls
 
+use super::End;
 use super::direct_weight::Blocks;
 use super::pass::{Direction, Pass};
 use super::patches::Plan;
@@ -21,7 +22,7 @@ const SERIAL: usize = 1 << 17;
 /// Pixels that are computed side by side.
 const PIXELS: usize = 4;
 
-/// A row of pixels: `to[p, c] = bias[c] + Σ_tap weights[tap, c] · from[place(tap) + p·step + c]`.
+/// A row of pixels: `to[p, c] = act(bias[c] + Σ_tap weights[tap, c] · from[place(tap) + p·step + c] + beside[p, c])`.
 struct Row<'a> {
     channels: usize,
     pixels: usize,
@@ -29,7 +30,8 @@ struct Row<'a> {
     distance: [usize; 2],
     places: &'a [usize],
     weights: &'a [f32],
-    bias: Option<&'a [f32]>,
+    /// Its bias for all channels; beside from the row's first pixel on.
+    end: End<'a, f32>,
     from: &'a [f32],
     to: &'a mut [f32],
 }
@@ -44,7 +46,8 @@ impl Job for Row<'_> {
         let fits = furthest <= self.from.len()
             && (self.pixels - 1) * by + c <= self.to.len()
             && self.places.len() * c <= self.weights.len()
-            && self.bias.is_none_or(|bias| bias.len() >= c);
+            && self.end.beside.is_none_or(|beside| (self.pixels - 1) * by + c <= beside.len())
+            && self.end.bias.is_none_or(|bias| bias.len() >= c);
         debug_assert!(fits, "a row reaches outside its memory");
         if !fits {
             return;
@@ -77,7 +80,7 @@ impl Row<'_> {
     unsafe fn pixels_at<S: Isa, const P: usize>(&mut self, isa: S, mask: S::Mask, channel: usize, pixel: usize) {
         // SAFETY: the caller's promise.
         unsafe {
-            let start = match self.bias {
+            let start = match self.end.bias {
                 Some(bias) => isa.load_masked(bias.as_ptr().add(channel), mask),
                 None => isa.splat(0.0),
             };
@@ -92,7 +95,12 @@ impl Row<'_> {
             }
             let to = self.to.as_mut_ptr().add(pixel * self.distance[1] + channel);
             for p in 0..P {
-                isa.store_masked(to.wrapping_add(p.wrapping_mul(self.distance[1])), sums[p], mask);
+                if let Some(beside) = self.end.beside {
+                    let from = beside.as_ptr().add((pixel + p) * self.distance[1] + channel);
+                    sums[p] = isa.add(sums[p], isa.load_masked(from, mask));
+                }
+                let y = self.end.activation.of_vector(isa, sums[p]);
+                isa.store_masked(to.wrapping_add(p.wrapping_mul(self.distance[1])), y, mask);
             }
         }
     }
@@ -105,7 +113,7 @@ pub(super) fn convolve(
     plan: &Plan,
     direction: Direction,
     [source, weight]: [&[f32]; 2],
-    bias: Option<&[f32]>,
+    end: End<'_, f32>,
     target: &mut [f32],
 ) -> Option<Result<()>> {
     let pass = Pass::new(plan, direction);
@@ -123,9 +131,10 @@ pub(super) fn convolve(
         pass.for_each_row(&block, |class, places, from, to| {
             let pixels = class.count[1];
             let weights = &by_tap[class.before * c..];
+            let end = End { beside: end.beside.map(|beside| &beside[to..]), ..end };
             // SAFETY: a task has its rows of the target for itself.
             let to = unsafe { target.from(to).row((pixels - 1) * distance[1] + c) };
-            simd.run(Row { channels: c, pixels, distance, places, weights, bias, from, to });
+            simd.run(Row { channels: c, pixels, distance, places, weights, end, from, to });
         });
     })
 }

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code)] // tasks that write disjoint columns of one image
 
+use super::End;
 use super::pass::{Direction, Pass};
 use super::patches::Plan;
 use super::prepared::{Method, Weight};
@@ -39,7 +40,7 @@ pub(super) fn convolve(
     direction: Direction,
     source: &[f32],
     weight: Weight<'_>,
-    bias: Option<&[f32]>,
+    end: End<'_, f32>,
     target: &mut [f32],
 ) -> Option<Result<()>> {
     let pass = Pass::new(plan, direction);
@@ -58,7 +59,6 @@ pub(super) fn convolve(
     pass.run(source, parts.len(), |part, block| {
         for panel in parts[part] {
             let column = panel.group * outer + panel.first;
-            let finish = Finish { bias: bias.map(|b| &b[column..]), ..Finish::default() };
             let (mut class_of_pieces, mut pieces, mut length) = (None, Vec::new(), inner);
             pass.for_each_row(&block, |class, places, from, to| {
                 if class_of_pieces != Some(class.first) {
@@ -70,6 +70,8 @@ pub(super) fn convolve(
                 let product = Product::new(&pieces, length, [a_row, 1], panel.width, c_row).padded();
                 let a = from.get(panel.group * inner..).unwrap_or_default();
                 let size = [class.count[1], panel.columns];
+                let (bias, beside) = (end.bias.map(|b| &b[column..]), end.beside.map(|b| &b[to + column..]));
+                let finish = Finish { bias, beside, activation: end.activation, ..Finish::default() };
                 // SAFETY: a task has a block of rows and the columns of its panels for itself.
                 unsafe { product.multiply_shared(simd, size, a, &packed[panel.start..], target.from(to + column), finish) }
             });

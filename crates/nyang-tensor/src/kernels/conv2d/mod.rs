@@ -30,7 +30,7 @@ pub use prepared::WeightCache;
 use std::sync::Arc;
 
 use super::gemm::{Into, Matrix, gemm_with};
-use super::{Kernels, Window, for_each_chunk_with, image_dims, require_shape, values};
+use super::{Activation, Kernels, Window, for_each_chunk_with, image_dims, require_shape, values};
 use crate::buffer::Buffer;
 use crate::parallel::for_each_chunk;
 use crate::{Element, Error, Result, Shape, Tensor};
@@ -83,6 +83,45 @@ pub fn conv2d_out_shape(x: &Shape, weight: &Shape, g: &Conv2dGeometry) -> Result
     Ok(Shape::from([n, o, oh, ow]))
 }
 
+/// What becomes of a convolution's sums while they are in registers: y = act(sums + bias + beside).
+#[derive(Clone, Copy, Debug)]
+pub struct Epilogue<'a, T: Element> {
+    /// `[O]`.
+    pub bias: Option<&'a Tensor<T>>,
+    /// Another tensor of the output's shape: the shortcut around a residual block.
+    pub beside: Option<&'a Tensor<T>>,
+    /// What follows.
+    pub activation: Activation,
+}
+
+impl<T: Element> Default for Epilogue<'_, T> {
+    fn default() -> Self {
+        Epilogue { bias: None, beside: None, activation: Activation::Identity }
+    }
+}
+
+/// An [`Epilogue`] as the loops see it, everything in the output's memory order.
+#[derive(Clone, Copy)]
+struct End<'a, T> {
+    bias: Option<&'a [T]>,
+    beside: Option<&'a [T]>,
+    activation: Activation,
+}
+
+impl<T: Element> End<'_, T> {
+    const NONE: Self = End { bias: None, beside: None, activation: Activation::Identity };
+
+    /// The end of sums that began with the bias, for the values from position `start` of the memory on.
+    fn finish(&self, start: usize, part: &mut [T]) {
+        if let Some(beside) = self.beside {
+            part.iter_mut().zip(&beside[start..]).for_each(|(v, &b)| *v += b);
+        }
+        if self.activation != Activation::Identity {
+            part.iter_mut().for_each(|v| *v = self.activation.of(*v));
+        }
+    }
+}
+
 /// The convolution of `x` `[N, C, H, W]` with `weight` `[O, C/groups, KH, KW]`, plus `bias` `[O]`: `[N, O, OH, OW]`, channels-last.
 ///
 /// An image's result does not depend on the batch it is in, bit for bit.
@@ -96,53 +135,47 @@ pub fn conv2d<T: Element>(
     g: &Conv2dGeometry,
     kernels: Kernels,
 ) -> Result<Tensor<T>> {
-    forward(x, weight, bias, g, kernels, None)
+    conv2d_then(x, weight, g, &Epilogue { bias, ..Epilogue::default() }, kernels, None)
 }
 
-/// [`conv2d`] for inference, where one weight meets many images: what kernels make of the weight stays in `cache`.
+/// [`conv2d`] and what follows it, with the bits of the two apart; for inference, where one weight meets many images, what kernels make of
+/// the weight stays in `cache`.
 ///
 /// # Errors
-/// Those of [`conv2d`].
-pub fn conv2d_cached<T: Element>(
+/// Those of [`conv2d`]; [`Error::Shape`] for a tensor beside that has not the output's shape.
+pub fn conv2d_then<T: Element>(
     x: &Tensor<T>,
     weight: &Tensor<T>,
-    bias: Option<&Tensor<T>>,
     g: &Conv2dGeometry,
-    kernels: Kernels,
-    cache: &WeightCache<T>,
-) -> Result<Tensor<T>> {
-    forward(x, weight, bias, g, kernels, Some(cache))
-}
-
-fn forward<T: Element>(
-    x: &Tensor<T>,
-    weight: &Tensor<T>,
-    bias: Option<&Tensor<T>>,
-    g: &Conv2dGeometry,
+    then: &Epilogue<'_, T>,
     kernels: Kernels,
     cache: Option<&WeightCache<T>>,
 ) -> Result<Tensor<T>> {
     let plan = Plan::new(x.shape(), weight.shape(), g)?;
     let [_, o, ..] = plan.output;
-    if let Some(odd) = bias.filter(|b| b.dims() != [o]) {
+    if let Some(odd) = then.bias.filter(|b| b.dims() != [o]) {
         return Err(Error::shape("conv2d", format!("a bias [{o}]"), *odd.shape()));
     }
-    let bias = bias.map(Tensor::contiguous).transpose()?;
-    let bias = bias.as_ref().map(values);
+    if let Some(odd) = then.beside.filter(|b| *b.dims() != plan.output) {
+        return Err(Error::shape("conv2d", format!("a tensor beside of the output's shape {}", Shape::from(plan.output)), *odd.shape()));
+    }
+    let bias = then.bias.map(Tensor::contiguous).transpose()?;
+    let beside = then.beside.map(Tensor::channels_last).transpose()?;
+    let end = End { bias: bias.as_ref().map(values), beside: beside.as_ref().map(values), activation: then.activation };
     let x = x.channels_last()?;
     let x = values(&x);
     let mut y = Tensor::stale_channels_last(plan.output)?;
-    if let Some(done) = by_vectors(kernels, &plan, Direction::Forward, x, (&weight.contiguous()?, cache), bias, y.memory_mut()?) {
+    if let Some(done) = by_vectors(kernels, &plan, Direction::Forward, x, (&weight.contiguous()?, cache), end, y.memory_mut()?) {
         return done.map(|()| y);
     }
     if plan.is_depthwise() {
-        depthwise::forward(&plan, x, weight, bias, y.memory_mut()?)?;
+        depthwise::forward(&plan, x, weight, end, y.memory_mut()?)?;
         return Ok(y);
     }
     let (depth, blocks) = (plan.depth(), plan.blocks::<T>(plan.depth()));
     let packed = by_column(&plan, weight)?;
     for_each_chunk_with(y.memory_mut()?, TILE.saturating_mul(o), plan.scratch(&blocks), |scratch, start, tile| {
-        start_rows(tile, o, bias);
+        start_rows(tile, o, end.bias);
         let (first, rows) = (start / o, tile.len() / o);
         for (group, i) in (0..g.groups).flat_map(|group| (0..blocks.count).map(move |i| (group, i))) {
             let block = plan.block(&blocks, i);
@@ -150,6 +183,7 @@ fn forward<T: Element>(
             let b = Matrix { values: &packed[(group * depth + block.first) * plan.og..], row: plan.og, column: 1 };
             gemm_with(kernels, [rows, plan.og, block.width], a, b, Into::Add, &mut tile[group * plan.og..], o, false); // y += A·Wᵀ
         }
+        end.finish(start, tile);
     })?;
     Ok(y)
 }
@@ -161,19 +195,17 @@ fn by_vectors<T: Element>(
     direction: Direction,
     source: &[T],
     (weight, cache): (&Tensor<T>, Option<&WeightCache<T>>),
-    bias: Option<&[T]>,
+    end: End<'_, T>,
     target: &mut [T],
 ) -> Option<Result<()>> {
-    let bias = match bias {
-        Some(bias) => Some(T::f32s(bias)?),
-        None => None,
-    };
+    let f32s = |v: Option<_>| v.map_or(Some(None), |v| T::f32s(v).map(Some));
+    let end = End { bias: f32s(end.bias)?, beside: f32s(end.beside)?, activation: end.activation };
     let (simd, source, w, target) = (kernels.simd()?, T::f32s(source)?, T::f32s(values(weight))?, T::f32s_mut(target)?);
     if target.is_empty() || source.is_empty() || w.is_empty() {
         return None;
     }
     if plan.is_depthwise() {
-        return depthwise_vector::convolve(simd, plan, direction, [source, w], bias, target);
+        return depthwise_vector::convolve(simd, plan, direction, [source, w], end, target);
     }
     let weight = Weight {
         values: w,
@@ -182,14 +214,14 @@ fn by_vectors<T: Element>(
             None => make().map(Arc::new),
         },
     };
-    let quick = if kernels.is_exact() { None } else { winograd::convolve(simd, plan, direction, source, weight, bias, target) };
+    let quick = if kernels.is_exact() { None } else { winograd::convolve(simd, plan, direction, source, weight, end, target) };
     if quick.is_some() {
         return quick;
     }
     if direction == Direction::GradInput && plan.cg < 6 && plan.taps > 1 {
         return None; // too few columns for a vector: rather patches, whose columns are taps and channels
     }
-    direct::convolve(simd, plan, direction, source, weight, bias, target)
+    direct::convolve(simd, plan, direction, source, weight, end, target)
 }
 
 /// Fills rows of `width` values with the bias, to which the products are then added, or with zeros.
@@ -232,7 +264,7 @@ pub fn conv2d_grad_input<T: Element>(
     let dy = dy.channels_last()?;
     let dy = values(&dy);
     let mut dx = Tensor::stale_channels_last(*input)?;
-    if let Some(done) = by_vectors(kernels, &plan, Direction::GradInput, dy, (&weight.contiguous()?, None), None, dx.memory_mut()?) {
+    if let Some(done) = by_vectors(kernels, &plan, Direction::GradInput, dy, (&weight.contiguous()?, None), End::NONE, dx.memory_mut()?) {
         return done.map(|()| dx);
     }
     if plan.is_depthwise() {

@@ -236,11 +236,45 @@ fn a_cache_changes_no_bit_and_notices_other_weights() {
         let mut w = laid_out::<f32>([18, 17, kernel, kernel], 0, 2);
         for step in 0..3 {
             for kernels in Kernels::available().into_iter().flat_map(|k| [k, k.exact(), k.exact()]) {
-                let cached = conv2d_cached(&x, &w, None, &g, kernels, &cache).unwrap();
+                let cached = conv2d_then(&x, &w, &g, &Epilogue::default(), kernels, Some(&cache)).unwrap();
                 assert_eq!(cached, conv2d(&x, &w, None, &g, kernels).unwrap(), "step {step} {kernels:?}");
             }
             w.as_mut_slice().unwrap()[5] += 1.0;
         }
+    }
+}
+
+/// y = act(conv + bias + beside), bit for bit, in one go and step by step.
+fn ends_like_its_steps<T: Element>(x: [usize; 4], w: [usize; 4], g: &Conv2dGeometry) {
+    let (o, x, w) = (w[0], laid_out::<T>(x, 1, 1), laid_out::<T>(w, 0, 2));
+    let bias = Tensor::<T>::uniform([o], -1.0, 1.0, &mut Rng::seed(3)).unwrap();
+    for kernels in Kernels::available().into_iter().flat_map(|k| [k, k.exact()]) {
+        let sums = conv2d(&x, &w, Some(&bias), g, kernels).unwrap();
+        let beside = Tensor::<T>::normal(*sums.shape(), 3.0, 4.0, &mut Rng::seed(4)).unwrap();
+        for activation in [Activation::Identity, Activation::Relu, Activation::Relu6] {
+            for beside in [None, Some(&beside)] {
+                let then = Epilogue { bias: Some(&bias), beside, activation };
+                let at_once = conv2d_then(&x, &w, g, &then, kernels, None).unwrap();
+                let sums = beside.map_or(Ok(sums.clone()), |beside| sums.clone().add(beside)).unwrap();
+                let apart = sums.map(|v| activation.of(v)).unwrap();
+                assert_eq!(at_once, apart, "{activation:?}, beside {}, {kernels:?} of {g:?}", beside.is_some());
+            }
+        }
+    }
+}
+
+#[test]
+fn what_follows_at_once_has_the_bits_of_what_follows_later() {
+    let same = Window { padding: [[1, 1], [1, 1]], ..Window::new([3, 3]) };
+    for (x, w, g) in [
+        ([2, 17, 9, 10], [19, 17, 3, 3], geometry(same, 1)), // Winograd, or direct
+        ([2, 17, 4, 3], [150, 17, 3, 3], geometry(same, 1)), // several panels
+        ([2, 12, 7, 6], [10, 6, 3, 3], geometry(Window { stride: [2, 2], ..same }, 2)),
+        ([2, 37, 6, 7], [37, 1, 3, 3], geometry(same, 37)),
+        ([3, 9, 5, 5], [33, 9, 1, 1], geometry(Window::new([1, 1]), 1)),
+    ] {
+        ends_like_its_steps::<f32>(x, w, &g);
+        ends_like_its_steps::<f64>(x, w, &g);
     }
 }
 
@@ -305,6 +339,8 @@ fn what_does_not_fit_together_is_an_error() {
     let (x, w) = (Tensor::<f32>::ones([1, 3, 8, 8]).unwrap(), Tensor::ones([4, 3, 3, 3]).unwrap());
     let dy = Tensor::ones([1, 4, 5, 6]).unwrap(); // 6 × 6 it should be
     assert!(conv2d(&x, &w, Some(&Tensor::ones([3]).unwrap()), &g, Kernels::default()).is_err());
+    let then = Epilogue { beside: Some(&dy), ..Epilogue::default() };
+    assert!(conv2d_then(&x, &w, &g, &then, Kernels::default(), None).is_err());
     assert!(conv2d_grad_input(&dy, &w, x.shape(), &g, Kernels::default()).is_err());
     assert!(conv2d_grad_weight(&dy, &x, &g, Kernels::default(), &mut w.clone()).is_err());
     let far = geometry(Window { padding: [[1 << 40, 1 << 40], [1 << 40, 0]], ..g.window }, 1);

@@ -192,6 +192,8 @@ pub(crate) trait Isa: Copy + Send + Sync {
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// The larger of the two; b where one is no number.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The smaller of the two; b where one is no number.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
     /// The lanes in which a > b, or a is no number.
     fn beats(self, a: Self::V, b: Self::V) -> Self::Mask;
     /// a in the lanes of `mask`, b in the others, bit for bit.

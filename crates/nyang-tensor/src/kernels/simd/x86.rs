@@ -65,6 +65,11 @@ impl Isa for Avx2 {
         unsafe { _mm256_max_ps(a, b) }
     }
     #[inline(always)]
+    fn min(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_min_ps(a, b) }
+    }
+    #[inline(always)]
     fn beats(self, a: __m256, b: __m256) -> __m256i {
         // SAFETY: as above.
         unsafe {
@@ -176,6 +181,11 @@ impl Isa for Avx512 {
     fn max(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: as above.
         unsafe { _mm512_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_min_ps(a, b) }
     }
     #[inline(always)]
     fn beats(self, a: __m512, b: __m512) -> __mmask16 {

@@ -23,10 +23,10 @@ mod transforms;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::PIECES;
 use super::pass::Direction;
 use super::patches::Plan;
 use super::prepared::{Method, Weight};
+use super::{End, PIECES};
 use crate::Result;
 use crate::buffer::Buffer;
 use crate::kernels::blocked::panel_width;
@@ -75,12 +75,12 @@ pub(super) fn convolve(
     direction: Direction,
     source: &[f32],
     weight: Weight<'_>,
-    bias: Option<&[f32]>,
+    end: End<'_, f32>,
     target: &mut [f32],
 ) -> Option<Result<()>> {
     Some(match choose(plan)? {
-        Size::Two => convolve_by::<F2, 2, 4>(simd, plan, direction, source, weight, bias, target),
-        Size::Four => convolve_by::<F4, 4, 6>(simd, plan, direction, source, weight, bias, target),
+        Size::Two => convolve_by::<F2, 2, 4>(simd, plan, direction, source, weight, end, target),
+        Size::Four => convolve_by::<F4, 4, 6>(simd, plan, direction, source, weight, end, target),
     })
 }
 
@@ -104,7 +104,7 @@ fn convolve_by<W: Transforms<M, A>, const M: usize, const A: usize>(
     direction: Direction,
     source: &[f32],
     weight: Weight<'_>,
-    bias: Option<&[f32]>,
+    end: End<'_, f32>,
     target: &mut [f32],
 ) -> Result<()> {
     let ([images, c, h, w], [_, o, oh, ow]) = (plan.input, plan.output);
@@ -139,7 +139,7 @@ fn convolve_by<W: Transforms<M, A>, const M: usize, const A: usize>(
     };
     let from_points = |range: Range<usize>, first: usize, from: &[f32], matrix: Matrix| {
         let (to, channels, transforms) = (target, outer, PhantomData::<W>);
-        simd.run(Output::<W, M, A> { tiles, range, first, from, matrix, bias, to, channels, transforms });
+        simd.run(Output::<W, M, A> { tiles, range, first, from, matrix, end, to, channels, transforms });
     };
 
     let per_task = TASK / (points * (v_stride + m_stride));

@@ -9,6 +9,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use super::super::End;
 use super::transforms::Transforms;
 use crate::kernels::simd::{Isa, Job};
 use crate::kernels::tile::Shared;
@@ -176,14 +177,14 @@ impl<W: Transforms<M, A>, const M: usize, const A: usize> Job for Spread<'_, W, 
     }
 }
 
-/// Tiles on their way back: y = Aᵀ m A + bias.
+/// Tiles on their way back: y = act(Aᵀ m A + bias + beside).
 pub(super) struct Output<'a, W, const M: usize, const A: usize> {
     pub tiles: Tiles,
     pub range: Range<usize>,
     pub first: usize,
     pub from: &'a [f32],
     pub matrix: Matrix,
-    pub bias: Option<&'a [f32]>,
+    pub end: End<'a, f32>,
     /// The image batch `[images, height, width, channels]`.
     pub to: Shared<'a>,
     pub channels: usize,
@@ -200,7 +201,7 @@ impl<W: Transforms<M, A>, const M: usize, const A: usize> Job for Output<'_, W, 
             && channels.next_multiple_of(S::LANES) <= self.matrix.stride
             && self.range.start >= self.first
             && self.range.end <= tiles.count().min(self.first + self.matrix.rows)
-            && self.bias.is_none_or(|bias| bias.len() >= channels);
+            && self.end.bias.is_none_or(|bias| bias.len() >= channels);
         debug_assert!(fits, "tiles reach outside their memory");
         if !fits {
             return;
@@ -210,7 +211,7 @@ impl<W: Transforms<M, A>, const M: usize, const A: usize> Job for Output<'_, W, 
             let (rows, columns) = (M.min(tiles.height - y), M.min(tiles.width - x));
             for channel in (0..channels).step_by(S::LANES) {
                 let n_channels = S::LANES.min(channels - channel);
-                let bias = self.bias.map_or(zero, |bias| isa.read(&bias[channel..channel + n_channels]));
+                let bias = self.end.bias.map_or(zero, |bias| isa.read(&bias[channel..channel + n_channels]));
                 let from = self.from.as_ptr().wrapping_add((tile - self.first) * self.matrix.stride + channel);
                 let mut across = [[zero; M]; A];
                 for j in 0..A {
@@ -231,8 +232,13 @@ impl<W: Transforms<M, A>, const M: usize, const A: usize> Job for Output<'_, W, 
                         for j in 0..M {
                             if j < columns {
                                 let place = ((n * tiles.height + y + i) * tiles.width + x + j) * channels + channel;
+                                let mut y = isa.add(line[j], bias);
+                                if let Some(beside) = self.end.beside {
+                                    y = isa.add(y, isa.read(&beside[place..place + n_channels]));
+                                }
+                                let y = self.end.activation.of_vector(isa, y);
                                 // SAFETY: a tile belongs to one task.
-                                isa.write(unsafe { self.to.from(place).row(n_channels) }, isa.add(line[j], bias));
+                                isa.write(unsafe { self.to.from(place).row(n_channels) }, y);
                             }
                         }
                     }
