@@ -1,4 +1,4 @@
-//! Layers that a container runs as one: a batch norm or a convolution and the activation behind it, a residual sum and its ReLU.
+//! Layers that a container runs as one: a batch norm, a convolution or a linear layer and the activation behind it, a residual sum and its ReLU.
 //!
 //! All of them are loops over every value, and memory is what such loops wait for; run as one they read and write half as much. The bits
 //! are those of the two apart, so nobody can tell, except an observer, who is shown every layer: a watched network is not fused.
@@ -9,7 +9,7 @@ use nyang_tensor::Element;
 use nyang_tensor::kernels::Activation;
 
 use crate::layers::batch_norm::{BatchNorm, Images};
-use crate::{Conv2d, Ctx, Module, Relu, Relu6, Result, Tensor};
+use crate::{Conv2d, Ctx, Linear, Module, Relu, Relu6, Result, Tensor};
 
 /// A module as what it is, out of the boxes around it.
 pub(crate) fn cast<'a, M: 'static, T: Element>(module: &'a (dyn Module<T> + 'static)) -> Option<&'a M> {
@@ -35,12 +35,15 @@ pub(crate) type Norm<T> = BatchNorm<T, Images>;
 pub(crate) enum Leader<'a, T: Element> {
     Norm(&'a Norm<T>),
     Conv(&'a Conv2d<T>),
+    Linear(&'a Linear<T>),
 }
 
 impl<'a, T: Element> Leader<'a, T> {
     /// The module as such a layer, if it is one.
     pub fn of(module: &'a (dyn Module<T> + 'static)) -> Option<Self> {
-        cast(module).map(Leader::Norm).or_else(|| cast(module).map(Leader::Conv))
+        let norm = || cast(module).map(Leader::Norm);
+        let conv = || cast(module).map(Leader::Conv);
+        norm().or_else(conv).or_else(|| cast(module).map(Leader::Linear))
     }
 
     /// Evaluation of the layer and the activation.
@@ -48,8 +51,24 @@ impl<'a, T: Element> Leader<'a, T> {
         match self {
             Leader::Norm(norm) => norm.infer_with(x, activation),
             Leader::Conv(conv) => conv.infer_then(&x, None, activation, cx),
+            Leader::Linear(linear) => linear.infer_then(&x, activation, cx),
         }
     }
+}
+
+/// A layer forward and the ReLU behind it, whose backward is left to the ReLU.
+pub(crate) fn forward_rectified<T: Element>(
+    module: &mut (dyn Module<T> + 'static),
+    x: Tensor<T>,
+    cx: &mut Ctx<'_, T>,
+) -> Result<Tensor<T>> {
+    if let Some(conv) = cast_mut::<Conv2d<T>, T>(module) {
+        return conv.forward_then(x, Activation::Relu, cx);
+    }
+    if let Some(linear) = cast_mut::<Linear<T>, T>(module) {
+        return linear.forward_then(x, Activation::Relu, cx);
+    }
+    Ok(module.forward(x, cx)?.map(Relu::of)?)
 }
 
 /// The activation that a module is, if a layer before it can do it on the way.
@@ -135,6 +154,17 @@ mod tests {
             same_bits(|| Flow::new().then(Residual::new(body()).after("relu", Relu::new())), mode);
             same_bits(|| Flow::new().then(Residual::new(body()).shortcut("s", conv(&mut init()))), mode);
         }
+    }
+
+    #[test]
+    fn linear_layers_too() {
+        let make = || {
+            let init = &mut Init::seed(3);
+            let flow = Flow::<f32>::new().then(crate::Flatten::new()).then(Linear::config(210, 7).build(init).unwrap()).then(Relu::new());
+            let flow = flow.then(Linear::config(7, 210).bias(false).build(init).unwrap()).then(Relu6::new());
+            flow.then(crate::Reshape::new([5, 6, 7]).unwrap())
+        };
+        [Mode::Train, Mode::Eval].into_iter().for_each(|mode| same_bits(make, mode));
     }
 
     #[test]

@@ -335,10 +335,10 @@ impl Walk {
             let n = (width - column).min(rest.len());
             let (run, tail) = std::mem::take(&mut rest).split_at_mut(n);
             let first = at + column * stride;
-            if stride == 1 {
-                run.copy_from_slice(&from[first..first + n]);
-            } else {
-                run.iter_mut().enumerate().for_each(|(i, v)| *v = from[first + i * stride]);
+            match stride {
+                0 => run.fill(from[first]),
+                1 => run.copy_from_slice(&from[first..first + n]),
+                _ => run.iter_mut().zip(from[first..].iter().step_by(stride)).for_each(|(v, &from)| *v = from),
             }
             (row, column, rest) = (row + 1, 0, tail);
         }

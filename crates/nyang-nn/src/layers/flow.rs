@@ -5,7 +5,7 @@ use nyang_tensor::{Element, Shape, Tensor};
 
 use super::{BatchNorm2d, Conv2d, Flatten, FlowBuilder, GlobalAvgPool2d, Linear, MaxPool2d, Relu};
 use crate::case::{Case, boxed};
-use crate::fusion::{Leader, Norm, activation, cast, cast_mut};
+use crate::fusion::{Leader, Norm, activation, cast, cast_mut, forward_rectified};
 use crate::{Build, Ctx, Error, Init, Module, Param, Path, Result, Saved, Spec, Visit, VisitMut};
 
 pub(crate) const KIND: &str = "Flow";
@@ -159,11 +159,10 @@ impl<T: Element> Module<T> for Flow<T> {
                 i += 2;
                 continue;
             }
-            // a ReLU behind a convolution learns what came out, and goes backward on its own
-            let relu =
-                after.first_mut().filter(|_| behind == Some(Activation::Relu)).and_then(|(_, next)| cast_mut::<Relu<T>, T>(next.as_mut()));
-            if let Some((relu, conv)) = relu.zip(behind.and_then(|_| cast_mut::<Conv2d<T>, T>(m.as_mut()))) {
-                x = conv.forward_then(x, Activation::Relu, cx).map_err(|e| e.within(name))?;
+            // a ReLU behind a convolution or a linear layer learns what came out, and goes backward on its own
+            let next = after.first_mut().filter(|_| behind == Some(Activation::Relu));
+            if let Some(relu) = next.and_then(|(_, next)| cast_mut::<Relu<T>, T>(next.as_mut())) {
+                x = forward_rectified(m.as_mut(), x, cx).map_err(|e| e.within(name))?;
                 relu.keep(&x);
                 i += 2;
                 continue;

@@ -1,6 +1,8 @@
 //! The fully connected layer.
 
-use nyang_tensor::kernels::channels::{channel_add, channel_sums};
+use nyang_tensor::kernels::Activation;
+use nyang_tensor::kernels::channels::channel_sums;
+use nyang_tensor::kernels::linear::linear;
 use nyang_tensor::{Element, Shape, Tensor};
 
 use crate::case::{Case, boxed};
@@ -90,13 +92,17 @@ impl Linear {
 }
 
 impl<T: Element> Linear<T> {
-    fn apply(&self, x: &Tensor<T>) -> Result<Tensor<T>> {
+    /// `infer`, then the activation.
+    pub(crate) fn infer_then(&self, x: &Tensor<T>, activation: Activation, cx: &Ctx<'_, T>) -> Result<Tensor<T>> {
         Module::<T>::out_shape(self, x.shape())?;
-        let y = x.matmul(&self.weight.value.transpose()?)?;
-        match &self.bias {
-            Some(b) => Ok(channel_add(y, b.value.as_slice().unwrap_or_default())?),
-            None => Ok(y),
-        }
+        Ok(linear(x, &self.weight.value, self.bias.as_ref().map(|b| &b.value), activation, cx.kernels)?)
+    }
+
+    /// `forward`, then the activation, whose backward is left to its own layer.
+    pub(crate) fn forward_then(&mut self, x: Tensor<T>, activation: Activation, cx: &Ctx<'_, T>) -> Result<Tensor<T>> {
+        let y = self.infer_then(&x, activation, cx)?;
+        self.saved.put(x);
+        Ok(y)
     }
 
     /// dW += dyᵀ x, db += Σₙ dy.
@@ -130,14 +136,12 @@ impl<T: Element> Module<T> for Linear<T> {
         }
     }
 
-    fn infer(&self, x: Tensor<T>, _: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
-        self.apply(&x)
+    fn infer(&self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
+        self.infer_then(&x, Activation::Identity, cx)
     }
 
-    fn forward(&mut self, x: Tensor<T>, _: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
-        let y = self.apply(&x)?;
-        self.saved.put(x);
-        Ok(y)
+    fn forward(&mut self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
+        self.forward_then(x, Activation::Identity, cx)
     }
 
     fn backward(&mut self, dy: Tensor<T>, _: &mut Ctx<'_, T>) -> Result<Tensor<T>> {

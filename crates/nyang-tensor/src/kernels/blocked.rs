@@ -7,7 +7,7 @@
 #![allow(unsafe_code)] // tasks that write disjoint blocks of one matrix
 
 use super::dots::Dots;
-use super::gemm::{Into, Matrix};
+use super::gemm::Matrix;
 use super::simd::Simd;
 use super::tile::{Finish, MAX_VECTORS, Product, Shared};
 use crate::buffer::Buffer;
@@ -20,7 +20,7 @@ const COLUMNS: usize = 192;
 /// How much of K is multiplied at a time: a panel of B of this depth stays in the second-level cache while the rows pass by.
 const DEPTH: usize = 256;
 /// Numbers of A in a block of rows that meet rows.
-const DOTS: usize = 48 * 1024;
+const DOTS: usize = 64 * 1024;
 /// Rows of A from which on packing B costs less than reading it in pieces.
 const PACK_FROM: usize = 64;
 /// Multiply-adds (a single row counts as eight: it waits for memory) below which sharing the work costs more than it brings.
@@ -36,24 +36,25 @@ pub(crate) fn packed_len(simd: Simd, rows: usize, width: usize) -> usize {
     rows * width.next_multiple_of(simd.lanes())
 }
 
-/// C ← A·B or C ← C + A·B; the arguments are `gemm`'s, which checked them.
+/// C ← finish(A·B); the arguments are `gemm`'s, which checked them. Nothing may be beside.
 #[allow(clippy::too_many_arguments)] // those of every BLAS
 pub(super) fn gemm(
     simd: Simd,
     [m, n, k]: [usize; 3],
     a: Matrix<'_, f32>,
     b: Matrix<'_, f32>,
-    into: Into,
+    finish: Finish<'_>,
     c: &mut [f32],
     c_row: usize,
     parallel: bool,
 ) -> Result<()> {
-    let (c, add) = (Shared::new(c), into == Into::Add);
+    let c = Shared::new(c);
     let parallel = parallel && m.max(8).saturating_mul(n).saturating_mul(k) >= SERIAL;
     if a.column == 1 && b.row == 1 {
-        let (a_row, b_row, finish) = (a.row, b.column, Finish { add, ..Finish::default() });
-        let height = (DOTS / k.max(1)).clamp(16, 64); // rows that stay in the second-level cache
-        for_each_block([m, n], [height, 48], parallel, |rows, columns| {
+        let (a_row, b_row) = (a.row, b.column);
+        let most = (DOTS / k.max(1)).clamp(16, 64); // rows that stay in the second-level cache
+        let height = m.div_ceil(m.div_ceil(most)).next_multiple_of(4); // of equal height, in whole tiles
+        for_each_block([m, n], [height, 24], parallel, |rows, columns| {
             let dots = Dots { rows, columns, k, a: a.values, a_row, b: b.values, b_row, c, c_row, finish };
             // SAFETY: blocks are disjoint and each has one task.
             unsafe { dots.compute(simd) }
@@ -83,7 +84,8 @@ pub(super) fn gemm(
                 let (from, b_step) = if pack { (&packed[(j * k + l * panel).min(packed.len())..], panel) } else { (b.part(l, j), b.row) };
                 let product = Product::new(&[[0, 0]], depth, [a.row, a.column], b_step, c_row);
                 let product = if pack { product.padded() } else { product };
-                let finish = Finish { add: add || l > 0, ..Finish::default() };
+                let end = if l + DEPTH >= k { finish } else { Finish::default() }; // after the last piece of the sums
+                let finish = Finish { add: finish.add || l > 0, bias: end.bias.map(|bias| &bias[j..]), ..end };
                 let size = [rows.len(), columns.end.min(j + width) - j];
                 // SAFETY: blocks are disjoint and each has one task.
                 unsafe { product.multiply_shared(simd, size, a.part(rows.start, l), from, c.from(rows.start * c_row + j), finish) }

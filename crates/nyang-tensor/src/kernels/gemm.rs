@@ -8,6 +8,7 @@
 
 use super::blocked;
 use super::simd::Kernels;
+use super::tile::Finish;
 use crate::parallel;
 use crate::{Element, Error, Result, Tensor};
 
@@ -102,7 +103,7 @@ impl<'a, T> Matrix<'a, T> {
     }
 
     /// The same matrix, if its numbers are `f32`.
-    fn f32s(&self) -> Option<Matrix<'a, f32>>
+    pub fn f32s(&self) -> Option<Matrix<'a, f32>>
     where
         T: Element,
     {
@@ -158,7 +159,7 @@ pub(crate) fn gemm_with<T: Element>(
         return;
     }
     if let (Some(simd), Some(a), Some(b), Some(c)) = (kernels.simd(), a.f32s(), b.f32s(), T::f32s_mut(c))
-        && blocked::gemm(simd, size, a, b, into, c, c_row, parallel).is_ok()
+        && blocked::gemm(simd, size, a, b, Finish { add: into == Into::Add, ..Finish::default() }, c, c_row, parallel).is_ok()
     {
         return; // else there was no memory to pack B into: what follows needs none
     }
@@ -211,7 +212,7 @@ pub fn plain<T: Element>([m, n, k]: [usize; 3], a: &[T], b: &[T]) -> Vec<T> {
 
 impl<T: Element> Tensor<T> {
     /// The rows and columns of a matrix.
-    fn matrix(&self, op: &'static str) -> Result<([usize; 2], Matrix<'_, T>)> {
+    pub(super) fn matrix(&self, op: &'static str) -> Result<([usize; 2], Matrix<'_, T>)> {
         match *self.dims() {
             [rows, columns] => {
                 let values = if self.is_empty() { &[] } else { &self.buffer[self.offset..] };

@@ -21,6 +21,7 @@ mod dots;
 pub mod gemm;
 pub mod group_norm;
 pub mod layer_norm;
+pub mod linear;
 pub mod max_pool2d;
 pub mod peak;
 pub mod simd;

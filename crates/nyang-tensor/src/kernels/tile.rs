@@ -89,7 +89,7 @@ impl<'a> Shared<'a> {
 }
 
 /// The heights of tiles. Not all numbers, because each is a piece of code for each width.
-const HEIGHTS: [usize; 7] = [12, 8, 6, 4, 3, 2, 1];
+const HEIGHTS: [usize; 8] = [12, 8, 6, 5, 4, 3, 2, 1];
 
 /// The height of the next tile when `rows` are left and `most` fit: the largest that leaves nothing or enough for another good tile.
 #[inline]
@@ -192,10 +192,10 @@ impl<'a> Product<'a> {
             };
         }
         tiles! {
-            1: 1 2 3 4 6 8 12;
-            2: 1 2 3 4 6 8 12;
-            3: 1 2 3 4 6 8;
-            4: 1 2 3 4 6;
+            1: 1 2 3 4 5 6 8 12;
+            2: 1 2 3 4 5 6 8 12;
+            3: 1 2 3 4 5 6 8;
+            4: 1 2 3 4 5 6;
         }
     }
 

@@ -218,7 +218,7 @@ fn by_vectors<T: Element>(
     if quick.is_some() {
         return quick;
     }
-    if direction == Direction::GradInput && plan.cg < 6 && plan.taps > 1 {
+    if direction == Direction::GradInput && plan.cg < 8 && plan.taps > 1 {
         return None; // too few columns for a vector: rather patches, whose columns are taps and channels
     }
     direct::convolve(simd, plan, direction, source, weight, end, target)
