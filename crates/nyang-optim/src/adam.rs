@@ -139,7 +139,7 @@ struct Numbers<T> {
     beta2: T,
     new2: T,
     step: T, // η / (1 − β₁ᵗ)
-    root: T, // √(1 − β₂ᵗ)
+    root: T, // 1 / √(1 − β₂ᵗ)
     eps: T,
     eps_inside_root: bool,
 }
@@ -152,12 +152,21 @@ impl<T: Element> Numbers<T> {
         *v = self.beta2 * *v + self.new2 * g * g;
     }
 
-    /// p one step further.
+    /// p one step further, with ε inside of the root or outside.
     #[inline(always)]
-    fn descend(self, p: &mut T, m: T, v: T) {
-        let root = v.sqrt() / self.root;
-        let divisor = if self.eps_inside_root { (root * root + self.eps).sqrt() } else { root + self.eps };
+    fn descend<const INSIDE: bool>(self, p: &mut T, m: T, v: T) {
+        let divisor = if INSIDE { (v * (self.root * self.root) + self.eps).sqrt() } else { v.sqrt() * self.root + self.eps };
         *p -= self.step * m / divisor;
+    }
+
+    /// One step of some values.
+    #[inline(always)]
+    fn update<const INSIDE: bool>(self, [p, g, m, v]: [&mut [T]; 4]) {
+        for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
+            let g = self.decay.of(p, *g);
+            self.average(g, m, v);
+            self.descend::<INSIDE>(p, *m, *v);
+        }
     }
 }
 
@@ -171,7 +180,7 @@ impl<T: Element, D: AdamDecay> AdamWith<T, D> {
             beta2: T::of(beta2),
             new2: T::of(1.0 - beta2),
             step: T::of(turn.lr / (1.0 - beta1.powf(turn.t as f64))),
-            root: T::of((1.0 - beta2.powf(turn.t as f64)).sqrt()),
+            root: T::of(1.0 / (1.0 - beta2.powf(turn.t as f64)).sqrt()),
             eps,
             eps_inside_root,
         }
@@ -199,20 +208,23 @@ impl<T: Element, D: AdamDecay> Optimizer<T> for AdamWith<T, D> {
                         let g = numbers.decay.of(p, *g);
                         numbers.average(g, m, v);
                         *largest = largest.max_or_nan(*v);
-                        numbers.descend(p, *m, *largest);
+                        if numbers.eps_inside_root {
+                            numbers.descend::<true>(p, *m, *largest);
+                        } else {
+                            numbers.descend::<false>(p, *m, *largest);
+                        }
                     }
                 });
             });
         }
         self.core.each_param(model, ["exp_avg", "exp_avg_sq"], self.weight_decay, |turn, p, g, [m, v]| {
             let numbers = numbers(turn);
-            for_each_chunk_of([p, g, m, v], CHUNK, |[p, g, m, v]| {
-                for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
-                    let g = numbers.decay.of(p, *g);
-                    numbers.average(g, m, v);
-                    numbers.descend(p, *m, *v);
-                }
-            });
+            // asked outside of the loop, which would else compute both
+            if numbers.eps_inside_root {
+                for_each_chunk_of([p, g, m, v], CHUNK, |values| numbers.update::<true>(values));
+            } else {
+                for_each_chunk_of([p, g, m, v], CHUNK, |values| numbers.update::<false>(values));
+            }
         })
     }
 

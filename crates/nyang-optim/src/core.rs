@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use nyang_nn::{Element, Module, Param, Path, Tensor, VisitMut};
+use nyang_tensor::parallel::for_each_chunk;
 
 use crate::error::check_not_negative;
 use crate::group::{Group, Tuning, tunings};
+use crate::optimizer::CHUNK;
 use crate::{Error, Result};
 
 /// What all optimizers have: a name, the learning rate, groups, and for each parameter the numbers that one step leaves for the next.
@@ -181,7 +183,7 @@ impl<T: Element, U: FnMut(Turn, &mut [T], &mut [T], [&mut [T]; N]), const N: usi
             return;
         }
         let done = if param.trainable { self.one(at, param) } else { Ok(()) };
-        let cleared = done.and_then(|()| Ok(param.grad.memory_mut().map(|g| g.fill(T::ZERO))?));
+        let cleared = done.and_then(|()| Ok(param.grad.memory_mut().map(|g| for_each_chunk(g, CHUNK, |_, g| g.fill(T::ZERO)))?));
         self.failed = cleared.err();
     }
 }

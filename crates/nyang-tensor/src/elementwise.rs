@@ -10,8 +10,19 @@ impl<T: Element> Tensor<T> {
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory).
     pub fn map(mut self, f: impl Fn(T) -> T + Send + Sync) -> Result<Self> {
-        for_each_chunk(self.memory_mut()?, CHUNK, |_, part| part.iter_mut().for_each(|v| *v = f(*v)));
-        Ok(self)
+        if self.is_mine() {
+            for_each_chunk(self.memory_mut()?, CHUNK, |_, part| part.iter_mut().for_each(|v| *v = f(*v)));
+            return Ok(self);
+        }
+        // one walk through the memory, rather than a copy and a walk
+        if !self.is_dense() {
+            self = self.contiguous()?;
+        }
+        let (mut y, values) = (self.stale_like()?, self.memory().unwrap_or_default());
+        for_each_chunk(y.memory_mut()?, CHUNK, |start, part| {
+            part.iter_mut().zip(&values[start..]).for_each(|(y, &x)| *y = f(x));
+        });
+        Ok(y)
     }
 
     /// z = f(x, y) for each pair of values; `other` is broadcast to `self`'s shape or `self` to `other`'s.
@@ -33,10 +44,18 @@ impl<T: Element> Tensor<T> {
         }
         let other = other.in_layout_of(&self)?;
         let values = other.memory().unwrap_or_default(); // dense: `in_layout_of` a dense tensor
-        for_each_chunk(self.memory_mut()?, CHUNK, |start, part| {
-            part.iter_mut().zip(&values[start..]).for_each(|(x, &y)| *x = f(*x, y));
+        if self.is_mine() {
+            for_each_chunk(self.memory_mut()?, CHUNK, |start, part| {
+                part.iter_mut().zip(&values[start..]).for_each(|(x, &y)| *x = f(*x, y));
+            });
+            return Ok(self);
+        }
+        let (mut z, own) = (self.stale_like()?, self.memory().unwrap_or_default());
+        for_each_chunk(z.memory_mut()?, CHUNK, |start, part| {
+            let pairs = own[start..].iter().zip(&values[start..]);
+            part.iter_mut().zip(pairs).for_each(|(z, (&x, &y))| *z = f(x, y));
         });
-        Ok(self)
+        Ok(z)
     }
 
     /// x + y, broadcast.

@@ -259,6 +259,11 @@ impl<T: Element> Tensor<T> {
         Ok(Arc::get_mut(&mut self.buffer).and_then(|b| b.get_mut(range)).unwrap_or_default()) // unique and dense by now
     }
 
+    /// Whether nobody else holds the buffer, so that it can be written to without a copy.
+    pub(crate) fn is_mine(&mut self) -> bool {
+        self.is_dense() && Arc::get_mut(&mut self.buffer).is_some()
+    }
+
     /// Fills this fresh, unshared, dense tensor with the values of `from`, which has its shape.
     pub(crate) fn write_from(&mut self, from: &Tensor<T>) -> Result<()> {
         debug_assert_eq!(self.shape, from.shape);

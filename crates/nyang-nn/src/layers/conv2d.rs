@@ -2,7 +2,7 @@
 
 use nyang_tensor::kernels::channels::channel_sums;
 use nyang_tensor::kernels::conv2d::{
-    Conv2dGeometry, Epilogue, WeightCache, conv2d_grad_input, conv2d_grad_weight, conv2d_out_shape, conv2d_then,
+    Conv2dGeometry, Epilogue, WeightCache, conv2d_grad_input_beside, conv2d_grad_weight, conv2d_out_shape, conv2d_then,
 };
 use nyang_tensor::kernels::{Activation, Window};
 use nyang_tensor::{Element, Shape, Tensor};
@@ -143,6 +143,12 @@ impl Conv2d {
 }
 
 impl<T: Element> Conv2d<T> {
+    /// `backward`, then a sum with another gradient of x.
+    pub(crate) fn backward_beside(&mut self, dy: &Tensor<T>, beside: Option<&Tensor<T>>, cx: &Ctx<'_, T>) -> Result<Tensor<T>> {
+        let (dy, input) = self.add_gradients(dy, cx)?;
+        Ok(conv2d_grad_input_beside(&dy, &self.weight.value, &input, &self.config.geometry, beside, cx.kernels)?)
+    }
+
     fn epilogue<'a>(&'a self, beside: Option<&'a Tensor<T>>, activation: Activation) -> Epilogue<'a, T> {
         Epilogue { bias: self.bias.as_ref().map(|b| &b.value), beside, activation }
     }
@@ -203,8 +209,7 @@ impl<T: Element> Module<T> for Conv2d<T> {
     }
 
     fn backward(&mut self, dy: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
-        let (dy, input) = self.add_gradients(&dy, cx)?;
-        Ok(conv2d_grad_input(&dy, &self.weight.value, &input, &self.config.geometry, cx.kernels)?)
+        self.backward_beside(&dy, None, cx)
     }
 
     fn backward_params(&mut self, dy: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<()> {

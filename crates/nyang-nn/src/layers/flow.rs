@@ -98,6 +98,21 @@ impl<T: Element> Flow<T> {
         }
     }
 
+    /// `backward`, then a sum with another gradient of x: in one go where the first child is a convolution.
+    pub(crate) fn backward_beside(&mut self, dy: Tensor<T>, beside: &Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
+        let first = self.steps.first().filter(|_| !cx.is_watched()).is_some_and(|(_, m)| cast::<Conv2d<T>, T>(m.as_ref()).is_some());
+        if !first {
+            return Ok(self.backward(dy, cx)?.add(beside)?);
+        }
+        let fused = self.ran.take(KIND)?;
+        let dy = self.back_to(1, &fused, dy, cx)?;
+        let (name, m) = &mut self.steps[0];
+        match cast_mut::<Conv2d<T>, T>(m.as_mut()) {
+            Some(conv) => conv.backward_beside(&dy, Some(beside), cx).map_err(|e| e.within(name)),
+            None => Ok(cx.backward(name, m.as_mut(), dy)?.add(beside)?),
+        }
+    }
+
     /// The last child, if it is a convolution, which a residual block can then end in one go.
     pub(crate) fn last_conv(&self) -> Option<(&str, &Conv2d<T>)> {
         self.steps.last().and_then(|(name, m)| Some((name.as_str(), cast(m.as_ref())?)))

@@ -179,12 +179,11 @@ impl<T: Element> Module<T> for Residual<T> {
             Some((name, g)) => cx.backward(name, g.as_mut(), dy)?,
             None => dy,
         };
-        let through_body = self.body.backward(dz.clone(), cx)?;
         let beside = match &mut self.shortcut {
-            Some((name, s)) => cx.backward(name, s.as_mut(), dz)?,
-            None => dz,
+            Some((name, s)) => cx.backward(name, s.as_mut(), dz.clone())?,
+            None => dz.clone(),
         };
-        Ok(through_body.add(&beside)?)
+        self.body.backward_beside(dz, &beside, cx)
     }
 
     fn visit(&self, at: Path<'_>, v: &mut dyn Visit<T>) {

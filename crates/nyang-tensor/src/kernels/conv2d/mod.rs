@@ -258,18 +258,41 @@ pub fn conv2d_grad_input<T: Element>(
     g: &Conv2dGeometry,
     kernels: Kernels,
 ) -> Result<Tensor<T>> {
+    conv2d_grad_input_beside(dy, weight, input, g, None, kernels)
+}
+
+/// [`conv2d_grad_input`] plus another gradient of the same input, that of the way around a residual block, with the bits of a later sum.
+///
+/// # Errors
+/// Those of [`conv2d_grad_input`]; [`Error::Shape`] for a gradient beside that has not the input's shape.
+pub fn conv2d_grad_input_beside<T: Element>(
+    dy: &Tensor<T>,
+    weight: &Tensor<T>,
+    input: &Shape,
+    g: &Conv2dGeometry,
+    beside: Option<&Tensor<T>>,
+    kernels: Kernels,
+) -> Result<Tensor<T>> {
+    if let Some(odd) = beside.filter(|b| b.shape() != input) {
+        return Err(Error::shape("conv2d_grad_input", format!("a gradient beside of the input's shape {input}"), *odd.shape()));
+    }
+    let beside = beside.map(Tensor::channels_last).transpose()?;
+    let end = End { beside: beside.as_ref().map(values), ..End::NONE };
     let plan = Plan::new(input, weight.shape(), g)?;
     require_shape("conv2d_grad_input", plan.output.into(), dy)?;
     let ([_, c, ..], [_, o, ..]) = (plan.input, plan.output);
     let dy = dy.channels_last()?;
     let dy = values(&dy);
     let mut dx = Tensor::stale_channels_last(*input)?;
-    if let Some(done) = by_vectors(kernels, &plan, Direction::GradInput, dy, (&weight.contiguous()?, None), End::NONE, dx.memory_mut()?) {
+    if let Some(done) = by_vectors(kernels, &plan, Direction::GradInput, dy, (&weight.contiguous()?, None), end, dx.memory_mut()?) {
         return done.map(|()| dx);
     }
     if plan.is_depthwise() {
         depthwise::grad_input(&plan, dy, weight, dx.memory_mut()?)?;
-        return Ok(dx);
+        return match beside {
+            Some(beside) => dx.add(&beside),
+            None => Ok(dx),
+        };
     }
     let w = weight.channels_last()?; // [O][KH·KW·Cg]
     let (w, depth) = (values(&w), plan.depth());
@@ -306,7 +329,10 @@ pub fn conv2d_grad_input<T: Element>(
             }
         })?;
     }
-    Ok(dx)
+    match beside {
+        Some(beside) => dx.add(&beside),
+        None => Ok(dx),
+    }
 }
 
 /// Adds to `dw` `[O, C/groups, KH, KW]` the gradient of Σ dy·[`conv2d`]`(x, dw)` in the weight. (That of the bias is Σ dy over n, oh, ow.)

@@ -263,6 +263,18 @@ fn ends_like_its_steps<T: Element>(x: [usize; 4], w: [usize; 4], g: &Conv2dGeome
     }
 }
 
+/// dx + beside, bit for bit, in one go and step by step.
+fn adds_like_its_steps<T: Element>(x: [usize; 4], w: [usize; 4], g: &Conv2dGeometry) {
+    let (w, x) = (laid_out::<T>(w, 0, 2), Shape::from(x));
+    let dy = Tensor::<T>::normal(conv2d_out_shape(&x, w.shape(), g).unwrap(), 0.0, 1.0, &mut Rng::seed(1)).unwrap();
+    let beside = Tensor::<T>::normal(x, 0.0, 1.0, &mut Rng::seed(3)).unwrap();
+    for kernels in Kernels::available().into_iter().flat_map(|k| [k, k.exact()]) {
+        let apart = conv2d_grad_input(&dy, &w, &x, g, kernels).unwrap().add(&beside).unwrap();
+        assert_eq!(conv2d_grad_input_beside(&dy, &w, &x, g, Some(&beside), kernels).unwrap(), apart, "{kernels:?} of {g:?}");
+    }
+    assert!(conv2d_grad_input_beside(&dy, &w, &x, g, Some(&dy.reshape([dy.len()]).unwrap()), Kernels::default()).is_err());
+}
+
 #[test]
 fn what_follows_at_once_has_the_bits_of_what_follows_later() {
     let same = Window { padding: [[1, 1], [1, 1]], ..Window::new([3, 3]) };
@@ -272,9 +284,12 @@ fn what_follows_at_once_has_the_bits_of_what_follows_later() {
         ([2, 12, 7, 6], [10, 6, 3, 3], geometry(Window { stride: [2, 2], ..same }, 2)),
         ([2, 37, 6, 7], [37, 1, 3, 3], geometry(same, 37)),
         ([3, 9, 5, 5], [33, 9, 1, 1], geometry(Window::new([1, 1]), 1)),
+        ([2, 4, 6, 5], [9, 4, 3, 3], geometry(same, 1)), // its gradient by patches
     ] {
         ends_like_its_steps::<f32>(x, w, &g);
         ends_like_its_steps::<f64>(x, w, &g);
+        adds_like_its_steps::<f32>(x, w, &g);
+        adds_like_its_steps::<f64>(x, w, &g);
     }
 }
 
