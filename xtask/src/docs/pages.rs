@@ -140,7 +140,7 @@ pub fn pages(root: &Path) -> io::Result<BTreeMap<String, String>> {
         list.push_str(&format!("\n## {heading}\n\n"));
         for (name, (source, item)) in &found {
             let mut text = format!("# {name}\n\n");
-            if let Some(picture) = plot::of(name) {
+            if let Some(picture) = plot::of(name, &item.docs) {
                 text.push_str(&format!("![{name}](../pictures/{name}.svg)\n\n"));
                 files.insert(format!("{FOLDER}/pictures/{name}.svg"), picture);
             }

@@ -6,9 +6,8 @@ use nyang_optim::{
     Cosine, CosineWarmRestarts, ExponentialDecay, LinearRamp, MultiStep, OneCycle, PolynomialDecay, Schedule, StepDecay, WarmUp,
 };
 
-/// The layers that are functions of one number.
-const ACTIVATIONS: [&str; 13] =
-    ["Elu", "Gelu", "Hardsigmoid", "Hardswish", "LeakyRelu", "PRelu", "Relu", "Relu6", "Selu", "Sigmoid", "Silu", "Softplus", "Tanh"];
+/// Functions of one number whose documentation writes y for f(x).
+const WITH_Y: [&str; 2] = ["PRelu", "Relu"];
 
 /// Steps that a schedule is drawn over.
 const STEPS: u64 = 100;
@@ -20,9 +19,9 @@ struct Curve {
     points: Vec<(f64, f64)>,
 }
 
-/// The picture of a part, if it has one.
-pub fn of(name: &str) -> Option<String> {
-    if ACTIVATIONS.contains(&name) {
+/// The picture of a part with this documentation, if it has one: a schedule, or what the documentation writes as a function of one number.
+pub fn of(name: &str, docs: &[String]) -> Option<String> {
+    if WITH_Y.contains(&name) || docs.iter().any(|line| line.starts_with("f(x) ")) {
         return activation(name).map(|curves| svg(&curves, "x"));
     }
     let schedule: Box<dyn Schedule> = match name {
