@@ -32,6 +32,7 @@ pub(crate) mod linear;
 mod log_softmax;
 mod max_pool2d;
 mod maxout;
+mod mish;
 mod pad_shortcut;
 mod prelu;
 mod relu;
@@ -89,6 +90,7 @@ layers! {
     log_softmax: LogSoftmax;
     max_pool2d: MaxPool2d, MaxPool2dConfig;
     maxout: Maxout;
+    mish: Mish;
     pad_shortcut: PadShortcut;
     prelu: PRelu, PReluConfig;
     relu: Relu;
