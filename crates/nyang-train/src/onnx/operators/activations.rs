@@ -57,6 +57,13 @@ pub fn silu(_: &Layer<'_>, x: Value, graph: &mut Graph) -> Result<Value> {
     Ok(graph.node("Mul", &[&x, &gate], &[]))
 }
 
+/// x · tanh(ln(1 + eˣ)): ONNX knows it by its name only since version 18 of its operators
+pub fn mish(_: &Layer<'_>, x: Value, graph: &mut Graph) -> Result<Value> {
+    let soft = graph.node("Softplus", &[&x], &[]);
+    let gate = graph.node("Tanh", &[&soft], &[]);
+    Ok(graph.node("Mul", &[&x, &gate], &[]))
+}
+
 /// ½ x (1 + erf(x/√2)), or its approximation ½ x (1 + tanh(√(2/π) (x + 0.044715 x³)))
 pub fn gelu(layer: &Layer<'_>, x: Value, graph: &mut Graph) -> Result<Value> {
     let squashed = if layer.text("approximate")? == "tanh" {

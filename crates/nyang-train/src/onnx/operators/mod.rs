@@ -34,6 +34,7 @@ pub(super) const OPERATORS: &[(&str, ExportFn)] = &[
     ("LogSoftmax", activations::log_softmax),
     ("MaxPool2d", pools::max_pool2d),
     ("Maxout", activations::maxout),
+    ("Mish", activations::mish),
     ("PRelu", activations::prelu),
     ("PadShortcut", linear::pad_shortcut),
     ("Relu", activations::relu),
