@@ -39,7 +39,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Read every image of a folder and report what is wrong: unreadable, empty, tiny or misnamed files, class counts, duplicates
+    /// Read every image of a folder or manifest and report what is wrong: unreadable, empty, tiny or misnamed files, class counts, duplicates
     Verify(verify::Arguments),
     /// Train a classifier, save the best model, and test it
     Train(train::Arguments),

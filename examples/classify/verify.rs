@@ -1,4 +1,4 @@
-//! `classify verify DIR [--json]`: every file of a dataset is read before anything is trained on it.
+//! `classify verify DATA [--json]`: every file of a dataset is read before anything is trained on it.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -11,8 +11,8 @@ use crate::{Outcome, WrongUse};
 /// What stands behind `verify`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The folder; each of its subfolders is a class
-    dir: PathBuf,
+    /// A folder whose subfolders are the classes, or a CSV manifest
+    data: PathBuf,
     /// End standard output with one line of JSON; the report goes to standard error
     #[arg(long)]
     json: bool,
@@ -20,7 +20,7 @@ pub struct Arguments {
 
 /// Reports, and says whether all is well.
 pub fn run(arguments: &Arguments) -> Outcome {
-    let found = verify(&arguments.dir, &Decode::new()).map_err(|error| WrongUse(error.to_string()))?;
+    let found = verify(&arguments.data, &Decode::new()).map_err(|error| WrongUse(error.to_string()))?;
     if arguments.json {
         report(&found, &mut io::stderr().lock())?;
         writeln!(io::stdout(), "{}", summary(&found))?;

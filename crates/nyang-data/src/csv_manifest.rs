@@ -105,6 +105,11 @@ impl CsvManifest {
         self
     }
 
+    /// Each file and its label.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&Path, usize)> {
+        self.rows.iter().map(|row| (&*row.path, row.label))
+    }
+
     fn at(&self, index: usize) -> Result<&Row> {
         self.rows.get(index).ok_or(Error::Index { index, len: self.rows.len() })
     }

@@ -1,4 +1,4 @@
-//! A folder of images looked at whole, file by file: what is wrong with each, and what is there twice.
+//! A folder or manifest of images looked at whole, file by file: what is wrong with each, and what is there twice.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -11,7 +11,7 @@ use nyang_tensor::parallel::map_ranges;
 use crate::duplicates::fingerprint;
 use crate::fetch::guarded;
 use crate::image_folder::{canonical, entries, is_image_name};
-use crate::{Decode, Error, ImageFault, Result, Source};
+use crate::{CsvManifest, Dataset, Decode, Error, ImageFault, Result, Source};
 
 /// Images with a side of fewer pixels are tiny: nothing is to be seen on them.
 const TINY: usize = 8;
@@ -61,7 +61,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What [`verify`] found in a folder.
+/// What [`verify`] found.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Verification {
@@ -88,7 +88,7 @@ impl Verification {
     }
 }
 
-/// Reads every image of a folder whose subfolders are the classes, in parallel, and goes on whatever it meets.
+/// Reads every image of a folder whose subfolders are the classes, or of a [`CsvManifest`], in parallel, and goes on whatever it meets.
 ///
 /// [`ImageFolder`](crate::ImageFolder) stops at the first thing that is wrong; this collects all of them. A folder without subfolders is
 /// read too, as images of no class.
@@ -104,42 +104,21 @@ impl Verification {
 /// ```
 ///
 /// # Errors
-/// [`Error::File`] if `root` is no folder that can be listed.
+/// [`Error::File`] if `root` is neither a file nor a folder that can be listed; of a manifest what [`CsvManifest::open`] says.
 pub fn verify(root: impl AsRef<Path>, decode: &Decode) -> Result<Verification> {
     let root = root.as_ref();
-    let (folders, loose): (Vec<_>, Vec<_>) = entries(root)?.into_iter().partition(|path| path.is_dir());
     let mut walk = Walk::default();
-    let mut names = Vec::new();
-    for folder in &folders {
-        match folder.file_name().and_then(OsStr::to_str) {
-            Some(name) => {
-                walk.class(folder, names.len());
-                names.push(name.to_owned());
-            }
-            None => walk.folders.push(Error::FolderName { path: folder.clone() }),
-        }
-    }
-    match names.len() {
-        0 => walk.folders.push(Error::NoClassFolders { path: root.to_path_buf() }),
-        1 => walk.folders.push(Error::OneClass { path: root.to_path_buf(), class: names[0].clone() }),
-        _ => {}
-    }
-    let mut stray = Vec::new();
-    if names.is_empty() {
-        walk.files.extend(loose.into_iter().map(|path| (path, None)));
-    } else {
-        stray.extend(loose.into_iter().filter(|path| is_image_name(path)));
-    }
+    if root.is_file() { walk.manifest(root)? } else { walk.root(root)? }
 
     const FILES: usize = 8; // a piece of work
     let pieces = map_ranges(walk.files.len(), FILES, |range| range.map(|i| look_at(&walk.files[i].0, decode)).collect::<Vec<_>>());
     let mut found = Verification {
-        classes: names.into_iter().map(|name| (name, 0)).collect(),
+        classes: walk.classes.into_iter().map(|name| (name, 0)).collect(),
         files: 0,
         bad: Vec::new(),
         duplicates: Vec::new(),
         ignored: Vec::new(),
-        stray,
+        stray: walk.stray,
         folders: walk.folders,
     };
     let mut prints: HashMap<[u64; 2], usize> = HashMap::new();
@@ -168,11 +147,46 @@ pub fn verify(root: impl AsRef<Path>, decode: &Decode) -> Result<Verification> {
 /// What a walk through the folders came by.
 #[derive(Default)]
 struct Walk {
+    classes: Vec<String>,
     files: Vec<(PathBuf, Option<usize>)>, // and its class
+    stray: Vec<PathBuf>,
     folders: Vec<Error>,
 }
 
 impl Walk {
+    /// The files that a manifest lists.
+    fn manifest(&mut self, path: &Path) -> Result<()> {
+        let manifest = CsvManifest::open(path)?;
+        self.classes = manifest.classes().to_vec();
+        self.files = manifest.files().map(|(path, label)| (path.to_path_buf(), Some(label))).collect();
+        Ok(())
+    }
+
+    /// A folder of class folders.
+    fn root(&mut self, root: &Path) -> Result<()> {
+        let (folders, loose): (Vec<_>, Vec<_>) = entries(root)?.into_iter().partition(|path| path.is_dir());
+        for folder in &folders {
+            match folder.file_name().and_then(OsStr::to_str) {
+                Some(name) => {
+                    self.class(folder, self.classes.len());
+                    self.classes.push(name.to_owned());
+                }
+                None => self.folders.push(Error::FolderName { path: folder.clone() }),
+            }
+        }
+        match self.classes.as_slice() {
+            [] => self.folders.push(Error::NoClassFolders { path: root.to_path_buf() }),
+            [class] => self.folders.push(Error::OneClass { path: root.to_path_buf(), class: class.clone() }),
+            _ => {}
+        }
+        if self.classes.is_empty() {
+            self.files.extend(loose.into_iter().map(|path| (path, None)));
+        } else {
+            self.stray.extend(loose.into_iter().filter(|path| is_image_name(path)));
+        }
+        Ok(())
+    }
+
     /// All files of a class, at any depth.
     fn class(&mut self, folder: &Path, label: usize) {
         let before = self.files.len();
@@ -334,6 +348,22 @@ mod tests {
         assert!(matches!(verify(root.path().join("none"), &Decode::new()), Err(Error::File { .. })));
         let flat = verify(root.path().join("a"), &Decode::new()).unwrap();
         assert!(matches!(flat.folders[..], [Error::NoClassFolders { .. }]) && flat.files == 1 && flat.bad.is_empty());
+    }
+
+    #[test]
+    fn the_files_of_a_manifest_are_read_by_its_classes() {
+        let root = tempfile::tempdir().unwrap();
+        for (name, bytes) in [("1.png", png(9, 1)), ("2.png", png(9, 1)), ("3.png", png(64, 2)[..60].to_vec()), ("4.png", png(9, 3))] {
+            fs::write(root.path().join(name), bytes).unwrap();
+        }
+        let manifest = root.path().join("list.csv");
+        fs::write(&manifest, "path,label\n1.png,rose\n2.png,tulip\n3.png,tulip\n").unwrap();
+        let found = verify(&manifest, &Decode::new()).unwrap();
+        assert_eq!(found.classes, [("rose".into(), 1), ("tulip".into(), 2)]);
+        assert!(found.bad.len() == 1 && found.bad[0].0.ends_with("3.png") && found.bad[0].1.kind() == "unreadable", "{found:?}");
+        assert_eq!((found.files, found.duplicates[0].len(), found.stray.len()), (3, 2, 0)); // 4.png is not in the list
+        fs::write(&manifest, "path,label\n5.png,rose\n").unwrap();
+        assert!(matches!(verify(&manifest, &Decode::new()), Err(Error::Manifest { line: 2, .. })));
     }
 
     #[cfg(unix)]

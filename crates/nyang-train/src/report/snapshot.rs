@@ -79,7 +79,7 @@ fn mistakes(valid: &Evaluation, data: &Loader) -> Result<Vec<Mistake>> {
         let index = valid.indices.get(sample).copied().unwrap_or(0);
         let image = data.view(0, index)?.image; // as it was measured
         Ok(Mistake {
-            png: readable(&Picture::of_image(&image)?, SIDE).png()?,
+            png: readable(&Picture::of_image(&image)?, SIDE)?.png()?,
             target: name(target),
             prediction: name(prediction),
             probability: probability(sample, prediction),
