@@ -108,7 +108,11 @@ impl Verification {
 pub fn verify(root: impl AsRef<Path>, decode: &Decode) -> Result<Verification> {
     let root = root.as_ref();
     let mut walk = Walk::default();
-    if root.is_file() { walk.manifest(root)? } else { walk.root(root)? }
+    if root.is_file() {
+        walk.manifest(root)?
+    } else {
+        walk.root(root)?
+    }
 
     const FILES: usize = 8; // a piece of work
     let pieces = map_ranges(walk.files.len(), FILES, |range| range.map(|i| look_at(&walk.files[i].0, decode)).collect::<Vec<_>>());

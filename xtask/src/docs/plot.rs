@@ -6,8 +6,8 @@ use nyang_optim::{
     Cosine, CosineWarmRestarts, ExponentialDecay, LinearRamp, MultiStep, OneCycle, PolynomialDecay, Schedule, StepDecay, WarmUp,
 };
 
-/// Functions of one number whose documentation writes y for f(x).
-const WITH_Y: [&str; 2] = ["PRelu", "Relu"];
+/// Functions of one number whose documentation begins no line with f(x).
+const OTHERS: [&str; 3] = ["Gelu", "PRelu", "Relu"];
 
 /// Steps that a schedule is drawn over.
 const STEPS: u64 = 100;
@@ -21,7 +21,7 @@ struct Curve {
 
 /// The picture of a part with this documentation, if it has one: a schedule, or what the documentation writes as a function of one number.
 pub fn of(name: &str, docs: &[String]) -> Option<String> {
-    if WITH_Y.contains(&name) || docs.iter().any(|line| line.starts_with("f(x) ")) {
+    if OTHERS.contains(&name) || docs.iter().any(|line| line.starts_with("f(x) ")) {
         return activation(name).map(|curves| svg(&curves, "x"));
     }
     let schedule: Box<dyn Schedule> = match name {
