@@ -28,7 +28,8 @@ def summary():
 
 def parts():
     """The pages of single layers, losses and so on, which are not in SUMMARY.md."""
-    return sorted(str(file.relative_to(DOCS)) for file in (DOCS / "reference").rglob("*.md"))
+    listed = {file for _, entries in summary() for _, file in entries}
+    return sorted({str(file.relative_to(DOCS)) for file in (DOCS / "reference").rglob("*.md")} - listed)
 
 
 def url(file):
