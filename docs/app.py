@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from interactive import activations, augmentation, convolution, demo, measurements, optimizers, schedules, search, text
 
 st.set_page_config(page_title="NyangTorch", page_icon="🐱", layout="wide")
+st.html("<style>td img { min-width: 13rem }</style>")  # pictures in tables are there to be looked at
 
 PLAY = [
     (demo, "Read a digit", "demo"),

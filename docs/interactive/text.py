@@ -62,12 +62,18 @@ def linked(file):
     return "".join(block if block.startswith("```") else LINK.sub(replaced, block) for block in blocks)
 
 
+def unhidden(block):
+    """A block of Rust without the lines that rustdoc hides: those that begin with a single #."""
+    return re.sub(r"^#( .*)?\n", "", block.group(0), flags=re.M)
+
+
 def page(file):
     """A function that shows the file, as the site's navigation wants it."""
 
     def show():
-        # rustdoc's marks behind the language are not for readers
-        st.markdown(re.sub(r"^```rust,.*$", "```rust", linked(file), flags=re.M), unsafe_allow_html=True)
+        # rustdoc's marks behind the language, and the lines that it hides, are not for readers
+        shown = re.sub(r"^```rust,.*$", "```rust", linked(file), flags=re.M)
+        st.markdown(re.sub(r"^```rust$.*?^```$", unhidden, shown, flags=re.M | re.S), unsafe_allow_html=True)
 
     show.__name__ = "page_" + re.sub(r"\W", "_", file)
     return show
