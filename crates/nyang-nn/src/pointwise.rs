@@ -124,7 +124,7 @@ pub(crate) fn plain<F: Curve + Default, T: Element>(_: &mut Init) -> Result<Box<
 pub(crate) mod tests {
     use super::*;
     use crate::check::{GradCheck, check_gradients};
-    use crate::{Elu, Gelu, Hardsigmoid, Hardswish, LeakyRelu, Relu6, Selu, Sigmoid, Silu, Softplus, Tanh};
+    use crate::{Elu, Gelu, Hardsigmoid, Hardswish, LeakyRelu, Mish, Relu6, Selu, Sigmoid, Silu, Softplus, Tanh};
 
     /// y and dy/dx of a layer at each x.
     pub(crate) fn curve_at<T: Element>(mut layer: impl Module<T>, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
@@ -155,6 +155,7 @@ pub(crate) mod tests {
             Box::new(Hardswish::new()),
             Box::new(LeakyRelu::new(0.01).unwrap()),
             Box::new(LeakyRelu::new(-1.0).unwrap()),
+            Box::new(Mish::new()),
             Box::new(Relu6::new()),
             Box::new(Selu::new()),
             Box::new(Sigmoid::new()),

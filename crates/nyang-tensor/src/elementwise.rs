@@ -10,14 +10,14 @@ impl<T: Element> Tensor<T> {
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory).
     pub fn map(mut self, f: impl Fn(T) -> T + Send + Sync) -> Result<Self> {
+        if !self.is_dense() {
+            self = self.contiguous()?;
+        }
         if self.is_mine() {
             for_each_chunk(self.memory_mut()?, CHUNK, |_, part| part.iter_mut().for_each(|v| *v = f(*v)));
             return Ok(self);
         }
         // one walk through the memory, rather than a copy and a walk
-        if !self.is_dense() {
-            self = self.contiguous()?;
-        }
         let (mut y, values) = (self.stale_like()?, self.memory().unwrap_or_default());
         for_each_chunk(y.memory_mut()?, CHUNK, |start, part| {
             part.iter_mut().zip(&values[start..]).for_each(|(y, &x)| *y = f(x));

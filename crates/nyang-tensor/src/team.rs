@@ -30,8 +30,8 @@ const LOOKS: usize = 5000;
 /// Most threads that work together, and lanes that a loop is cut into.
 const MOST: usize = 64;
 
-/// Set in [`Team::gate`] while helpers may enter; below it, how many are inside.
-const OPEN: usize = 1 << 32;
+/// Bits of [`Team::gate`] that say how many helpers are inside. The bits above say how many may be: none while it is closed.
+const INSIDE_BITS: u32 = 16;
 
 thread_local! {
     /// How many threads this one's loops may be shared by; 0 for as many as there are cores.
@@ -132,10 +132,8 @@ struct Team {
     lock: Mutex<usize>,
     /// The loop. Written with the lock, while the gate is closed and nobody inside; read by who has entered.
     job: JobCell,
-    /// [`OPEN`] or not, and how many helpers are inside.
+    /// How many helpers may be inside, and how many are: one number, so that nobody enters by the room of another loop.
     gate: AtomicUsize,
-    /// How many helpers may be inside.
-    room: AtomicUsize,
     /// Counts the loops, so that a helper sees a new one.
     count: AtomicUsize,
     /// How many helpers sleep.
@@ -163,7 +161,6 @@ impl Team {
             lock: Mutex::new(0),
             job: JobCell(std::cell::UnsafeCell::new(None)),
             gate: AtomicUsize::new(0),
-            room: AtomicUsize::new(0),
             count: AtomicUsize::new(0),
             sleepers: AtomicUsize::new(0),
             bed: Mutex::new(()),
@@ -206,8 +203,7 @@ impl Team {
         let job = Job { call: call::<W>, work: std::ptr::from_ref(work).cast(), lanes: &raw const lanes[..threads] };
         // SAFETY: this thread has the lock, the gate is closed and nobody inside: `close` saw to that.
         unsafe { *self.job.0.get() = Some(job) };
-        self.room.store(threads - 1, Relaxed);
-        self.gate.store(OPEN, Release);
+        self.gate.store((threads - 1) << INSIDE_BITS, Release);
         self.count.fetch_add(1, SeqCst);
         if self.sleepers.load(SeqCst) > 0 {
             drop(lock(&self.bed)); // who counted itself, but does not listen yet, does then
@@ -226,7 +222,7 @@ impl Team {
 
     /// Lets no more helpers in, and waits until those inside have left.
     fn close(&self) {
-        self.gate.fetch_and(!OPEN, AcqRel);
+        self.gate.fetch_and((1 << INSIDE_BITS) - 1, AcqRel);
         let mut looks = 0u32;
         while self.gate.load(Acquire) != 0 {
             looks += 1;
@@ -277,8 +273,8 @@ impl Team {
 
     /// Goes inside, if the gate is open and there is room.
     fn enter(&self) -> bool {
-        let room = self.room.load(Relaxed);
-        self.gate.fetch_update(AcqRel, Acquire, |gate| (gate & OPEN != 0 && gate - OPEN < room).then_some(gate + 1)).is_ok()
+        let is_room = |gate: usize| gate & ((1 << INSIDE_BITS) - 1) < gate >> INSIDE_BITS;
+        self.gate.fetch_update(AcqRel, Acquire, |gate| is_room(gate).then_some(gate + 1)).is_ok()
     }
 }
 
@@ -340,6 +336,23 @@ mod tests {
         for pause in [0, 1, 5] {
             std::thread::sleep(Duration::from_millis(pause)); // they linger for less
             assert!((0..50).any(|_| meet()), "one thread took both, fifty times");
+        }
+    }
+
+    /// Seven helpers stand ready; a loop for two threads lets in one, the loops for eight between them notwithstanding.
+    #[test]
+    fn no_more_threads_take_part_than_were_asked_for() {
+        for i in 0..3000 {
+            let threads = [8, 2, 3][i % 3];
+            let (inside, most) = (AtomicU32::new(0), AtomicU32::new(0));
+            with_threads(threads, || {
+                share(64, |indices| {
+                    most.fetch_max(inside.fetch_add(1, SeqCst) + 1, SeqCst);
+                    indices.for_each(|_| std::hint::spin_loop());
+                    inside.fetch_sub(1, SeqCst);
+                });
+            });
+            assert!(most.into_inner() as usize <= threads);
         }
     }
 

@@ -70,7 +70,7 @@ pub fn libraries_are_quiet(tree: &Tree) -> Vec<Violation> {
 const GLOBALS: [&str; 2] = ["crates/nyang-tensor/src/buffer.rs", "crates/nyang-tensor/src/team.rs"];
 
 /// No library has global state but the buffer pool and the team of threads.
-pub fn libraries_have_one_global(tree: &Tree) -> Vec<Violation> {
+pub fn globals_are_confined(tree: &Tree) -> Vec<Violation> {
     let global = |code: &str| has(&code.replace("'static", ""), "static") || has(code, "thread_local!");
     let files = tree.library_code().filter(|(file, _)| !GLOBALS.contains(&file.path.as_str()));
     let lines = files.flat_map(|(file, rust)| rust.shipped().filter(|line| global(line.code)).map(move |line| (file, line.number)));
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn globals_are_found() {
-        let check = |path, text: &str| lines(libraries_have_one_global, path, text);
+        let check = |path, text: &str| lines(globals_are_confined, path, text);
         for text in ["static X: u8 = 0;", "pub(crate) static mut X: u8 = 0;", "thread_local! { }"] {
             assert_eq!(check("crates/nyang-nn/src/new.rs", text), [1], "{text}");
             GLOBALS.iter().for_each(|global| assert_eq!(check(global, text), [] as [usize; 0]));

@@ -45,7 +45,7 @@ const INVARIANTS: &[(&str, Invariant)] = &[
     ("dependencies", crates::dependencies_have_reasons),
     ("unsafe", code::unsafe_is_confined_and_explained),
     ("quiet libraries", code::libraries_are_quiet),
-    ("global state", code::libraries_have_one_global),
+    ("global state", code::globals_are_confined),
     ("lints", code::allowed_lints_have_reasons),
     ("ndarray", code::ndarray_stays_at_the_border),
     ("files", shape::files_say_what_they_are),

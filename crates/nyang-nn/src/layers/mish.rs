@@ -2,7 +2,6 @@
 
 use nyang_tensor::Element;
 
-use super::sigmoid::sigmoid;
 use crate::case::Case;
 use crate::pointwise::{build_plain, plain};
 use crate::{Build, Curve, Module, Pointwise, Result, Spec};
@@ -15,7 +14,14 @@ pub(crate) const KIND: &str = "Mish";
 /// f(x) = x t        f′(x) = t + x σ(x) (1 − t²)        t = tanh(ln(1 + eˣ))        σ(x) = 1 / (1 + e⁻ˣ)
 /// ```
 ///
-/// for the derivative of ln(1 + eˣ) is σ(x), and that of tanh is 1 − tanh². Training and evaluation are the same; dx = dy · f′(x). NaN
+/// for the derivative of ln(1 + eˣ) is σ(x), and that of tanh is 1 − tanh². With e = exp(−|x|), which cannot overflow, this is
+///
+/// ```text
+/// x ≥ 0:  t = (1 + 2e) / d        σ(x) (1 − t²) = 4e² (1 + e) / d²        d = 1 + 2e + 2e²
+/// x < 0:  t = (e² + 2e) / d       σ(x) (1 − t²) = 4e (1 + e) / d²         d = 2 + 2e + e²
+/// ```
+///
+/// where 1 − t² loses no digits to t² ≈ 1. Training and evaluation are the same; dx = dy · f′(x). NaN
 /// stays NaN. Of the infinities, ∞ gives ∞; −∞, and the slope at both, are 0 · ∞ and give NaN, as in PyTorch.
 ///
 /// # Shapes
@@ -37,22 +43,25 @@ pub type Mish<T = f32> = Pointwise<MishCurve, T>;
 #[derive(Clone, Debug, Default)]
 pub struct MishCurve;
 
-/// tanh(ln(1 + eˣ)), with ln(1 + eˣ) = max(x, 0) + ln(1 + exp(−|x|)), which cannot overflow.
-fn gate<T: Element>(x: T) -> T {
-    let above = if x > T::ZERO { x } else { T::ZERO };
-    (above + (-x.abs()).exp().ln_1p()).tanh()
+/// t and σ(x) (1 − t²).
+fn gate<T: Element>(x: T) -> (T, T) {
+    let (e, one, two) = ((-x.abs()).exp(), T::ONE, T::of(2.0));
+    let above = x >= T::ZERO;
+    let (n, d) = if above { (one + two * e, one + two * e * (one + e)) } else { (e * (e + two), two + e * (two + e)) };
+    let turn = two / d * (two / d) * e * (one + e);
+    (n / d, if above { e * turn } else { turn })
 }
 
 impl Curve for MishCurve {
     const KIND: &'static str = KIND;
 
     fn value<T: Element>(&self, x: T) -> T {
-        x * gate(x)
+        x * gate(x).0
     }
 
     fn slope<T: Element>(&self, x: T) -> T {
-        let t = gate(x);
-        t + x * sigmoid(x) * (T::ONE - t * t)
+        let (t, turn) = gate(x);
+        t + x * turn
     }
 }
 

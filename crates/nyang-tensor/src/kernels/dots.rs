@@ -16,7 +16,7 @@ use super::tile::{Finish, Shared};
 /// Rows of A and rows of B in one tile, by the number of vector registers: (16, 32).
 const TILE: [[usize; 2]; 2] = [[3, 3], [4, 6]];
 
-/// Rows `rows` of A against rows `columns` of B, both with `k` numbers, into the same rows and columns of C.
+/// Rows `rows` of A against rows `columns` of B, both with `k` numbers, into the same rows and columns of C. Nothing is beside.
 #[derive(Clone)]
 pub(crate) struct Dots<'a> {
     pub rows: Range<usize>,
@@ -44,6 +44,7 @@ impl Dots<'_> {
         let read = (rows.end - 1) * self.a_row + k <= self.a.len() && (columns.end - 1) * self.b_row + k <= self.b.len();
         let fits = (read || *k == 0)
             && self.c.holds((rows.end - 1) * self.c_row + columns.end)
+            && self.finish.beside.is_none()
             && self.finish.bias.is_none_or(|bias| bias.len() >= columns.end);
         debug_assert!(fits, "rows reach outside their memory");
         if fits {

@@ -158,10 +158,10 @@ impl<'a> Product<'a> {
         let mut row = 0;
         while row < m {
             let rows = height(m - row, S::ROWS[vectors - 1]);
+            let finish = Finish { beside: finish.beside.map(|beside| &beside[row * self.c_row..]), ..finish };
             // SAFETY: rows `row … row + rows` are below m, and `fits` says that for all m rows, n columns and the whole depth of every
             // piece A, B and C lie in their slices; the mask leaves out the columns from n on. Compared with plain loops by the tests of
             // `gemm.rs` and `conv2d`.
-            let finish = Finish { beside: finish.beside.map(|beside| &beside[row * self.c_row..]), ..finish };
             unsafe { self.rows(isa, [rows, vectors], mask, a.add(row * self.a_row), b, c.add(row * self.c_row), finish) };
             row += rows;
         }
