@@ -56,6 +56,8 @@ pub struct Choices {
 pub enum Augment {
     /// Not at all
     None,
+    /// Moved by up to an eighth, and mirrored with --flip: enough for small images of things that fill them
+    Light,
     /// A little turned, moved, sized and lit differently
     Some,
     /// The same, and one of fourteen stronger changes, and holes
@@ -139,19 +141,26 @@ impl Recipe {
     }
 
     fn augmentation(&self) -> Transforms {
+        let (side, strong) = (self.image_size, self.augment == Augment::Strong);
         let mut steps = Transforms::default();
-        if self.augment == Augment::None {
-            return steps;
+        match self.augment {
+            Augment::None => return steps,
+            Augment::Light => steps.steps.push(RandomCrop::new(side, side).padding(side / 8).into()),
+            Augment::Some | Augment::Strong => {
+                let turned = Affine::new().degrees(15.0).translate(0.08, 0.08).scale(0.85..=1.15);
+                steps.steps.push(turned.border(Border::Reflect).into());
+            }
         }
-        steps.steps.push(Affine::new().degrees(15.0).translate(0.08, 0.08).scale(0.85..=1.15).border(Border::Reflect).into());
         if self.flip {
             steps.steps.push(HorizontalFlip::new(0.5).into());
         }
-        if self.augment == Augment::Strong {
+        if strong {
             steps.steps.push(TrivialAugmentWide::new().into());
         }
-        steps.steps.push(BrightnessContrast::new(0.2, 0.2).into());
-        if self.augment == Augment::Strong {
+        if self.augment != Augment::Light {
+            steps.steps.push(BrightnessContrast::new(0.2, 0.2).into());
+        }
+        if strong {
             steps.steps.push(RandomErasing::new(0.25).into());
         }
         steps

@@ -51,16 +51,16 @@ def weights(folder, name):
         return difference(answer["y"].numpy(), model(answer["x"]).numpy())
 
 
-def plain(path, name):
+def plain(folder, name):
     """Our state dict in PyTorch's own modules, strictly by name."""
     import torch
     from safetensors.torch import load_file
 
     from train import network
 
-    answer = load_file(path.with_name(f"{name}.plain.answer.safetensors"))
+    answer = load_file(folder / f"{name}.plain.answer.safetensors")
     model = network(name, list(answer["x"].shape[1:]), answer["y"].shape[1]).eval()
-    model.load_state_dict(load_file(path))
+    model.load_state_dict(load_file(folder / f"{name}.plain.safetensors"))
     with torch.no_grad():
         return difference(answer["y"].numpy(), model(answer["x"]).numpy())
 
@@ -80,7 +80,9 @@ def onnx_file(path):
 
 def check(folder):
     jobs = [(f"weights to torchvision: {name}", weights, (folder, name)) for name in MODELS if (folder / f"{name}.ours.safetensors").exists()]
-    jobs += [(f"weights to PyTorch: {path.name.split('.')[0]}", plain, (path, path.name.split(".")[0])) for path in sorted(folder.glob("*.plain.safetensors"))]
+    # found by their answers: a case called Linear/plain has weights called Linear.plain.safetensors
+    networks = [path.name.split(".")[0] for path in sorted(folder.glob("*.plain.answer.safetensors"))]
+    jobs += [(f"weights to PyTorch: {name}", plain, (folder, name)) for name in networks]
     jobs += [(f"onnxruntime: {path.stem}", onnx_file, (path,)) for path in sorted(folder.glob("*.onnx"))]
     for name, job, arguments in jobs:
         try:
