@@ -7,18 +7,19 @@ use nyang_train::prelude::*;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = std::env::args().nth(1).unwrap_or("flowers".into());
-    let epochs = std::env::args().nth(2).map_or(Ok(20), |epochs| epochs.parse())?;
+    let epochs = std::env::args().nth(2).map_or(Ok(25), |epochs| epochs.parse())?;
 
     let data = ImageFolder::open(&folder)?
         .split(Split::stratified(0.8, 0.1, 0.1).seed(42))?
         .resize(64)
         .augment_train(transforms![HorizontalFlip::new(0.5), RandomCrop::new(64, 64).padding(8), TrivialAugmentWide::new()])
-        .loaders(64)?; // train, valid, test; statistics fitted on train
+        .loaders(32)?; // train, valid, test; statistics fitted on train
 
     #[rustfmt::skip] // one line a stage
     let model = Flow::input([3, 64, 64]) // sizes are inferred from here on
         .conv(32, 3).batch_norm().relu().max_pool(2)
         .conv(64, 3).batch_norm().relu().max_pool(2)
+        .conv(128, 3).batch_norm().relu().max_pool(2)
         .conv(128, 3).batch_norm().relu().global_avg_pool()
         .dropout(0.2).linear(data.classes().len())
         .build(&mut Init::seed(42))?;
