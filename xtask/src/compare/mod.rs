@@ -4,7 +4,6 @@ mod exchange;
 mod ours;
 mod page;
 mod plan;
-mod plot;
 mod train;
 mod verdict;
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use nyang_train::report::LinePlot;
 use serde_json::Value;
 
 use super::plan::PLANS;
-use super::plot::{Series, svg};
 use super::verdict::{divergence, losses, yardstick};
 
 fn number(value: &Value) -> f64 {
@@ -58,7 +58,6 @@ pub fn write(docs: &Path, figures: &Value) -> Result<(), Box<dyn std::error::Err
     let folder = docs.join("comparison");
     std::fs::create_dir_all(&folder)?;
     let data = figures["data"].as_str().unwrap_or_default();
-    plots(&folder, figures)?;
     let file = folder.join(format!("{data}.json"));
     let figures = beside(figures, std::fs::read(&file).ok().and_then(|old| serde_json::from_slice(&old).ok()));
     std::fs::write(file, serde_json::to_string(&figures)? + "\n")?;
@@ -67,7 +66,9 @@ pub fn write(docs: &Path, figures: &Value) -> Result<(), Box<dyn std::error::Err
     files.sort();
     let mut text = String::new();
     for file in files {
-        text.push_str(&section(&serde_json::from_slice(&std::fs::read(file)?)?));
+        let figures = serde_json::from_slice(&std::fs::read(file)?)?;
+        plots(&folder, &figures)?;
+        text.push_str(&section(&figures));
     }
     let page = docs.join("comparison.md");
     let old = std::fs::read_to_string(&page)?;
@@ -110,18 +111,18 @@ fn section(figures: &Value) -> String {
 /// Two plots a model, of the first seed: the losses, and how far apart they are.
 fn plots(folder: &Path, figures: &Value) -> std::io::Result<()> {
     let data = figures["data"].as_str().unwrap_or_default();
+    let by_step = |values: Vec<f64>| values.into_iter().enumerate().map(|(i, value)| (i as f64 + 1.0, value));
     for model in figures["models"].as_array().into_iter().flatten() {
         let (name, run) = (model["model"].as_str().unwrap_or_default(), &model["runs"][0]);
-        let series = |name: &str, values: Vec<f64>, dashed: bool| Series { name: name.to_owned(), values, dashed };
-        let curves = [series("PyTorch, f32", losses(run, "theirs_f32"), false), series("ours, f32", losses(run, "ours_f32"), true)];
-        std::fs::write(folder.join(format!("{data}-{name}-loss.svg")), svg(&format!("{name} on {data}"), "loss", false, &curves))?;
-        let apart = [
-            series("ours from PyTorch, f32", divergence(run, "ours_f32", "theirs_f32"), false),
-            series("PyTorch from itself, f32", yardstick(run), false),
-            series("ours from PyTorch, f64", divergence(run, "ours_f64", "theirs_f64"), false),
-        ];
-        let title = format!("{name} on {data}: how far the losses are apart");
-        std::fs::write(folder.join(format!("{data}-{name}-apart.svg")), svg(&title, "largest difference so far", true, &apart))?;
+        let plot = |title: &str| LinePlot::new(format!("{name} on {data}{title}")).x_label("step");
+        let loss = plot(": loss").line("PyTorch", by_step(losses(run, "theirs_f32"))).dashed_line("ours", by_step(losses(run, "ours_f32")));
+        std::fs::write(folder.join(format!("{data}-{name}-loss.svg")), loss.to_svg())?;
+        let apart = plot(", apart so far")
+            .log_y()
+            .line("f32", by_step(divergence(run, "ours_f32", "theirs_f32")))
+            .line("PyTorch from itself", by_step(yardstick(run)))
+            .line("f64", by_step(divergence(run, "ours_f64", "theirs_f64")));
+        std::fs::write(folder.join(format!("{data}-{name}-apart.svg")), apart.to_svg())?;
     }
     Ok(())
 }

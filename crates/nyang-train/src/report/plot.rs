@@ -27,8 +27,16 @@ pub struct LinePlot {
     y_label: String,
     log_x: bool,
     log_y: bool,
-    lines: Vec<(String, Vec<(f64, f64)>)>,
+    lines: Vec<Line>,
     marks: Vec<(f64, String)>,
+}
+
+/// A curve.
+#[derive(Clone, Debug)]
+struct Line {
+    name: String,
+    points: Vec<(f64, f64)>,
+    dashed: bool,
 }
 
 /// Okabe and Ito's colours, which colour-blind people can tell apart.
@@ -78,7 +86,13 @@ impl LinePlot {
 
     /// Adds a curve of (x, y). Where a number is NaN or infinite, the curve has a gap.
     pub fn line(mut self, name: impl Into<String>, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
-        self.lines.push((name.into(), points.into_iter().collect()));
+        self.lines.push(Line { name: name.into(), points: points.into_iter().collect(), dashed: false });
+        self
+    }
+
+    /// Adds a curve as [`line`](LinePlot::line) does, drawn with dashes: a curve that it lies on is seen between them.
+    pub fn dashed_line(mut self, name: impl Into<String>, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
+        self.lines.push(Line { name: name.into(), points: points.into_iter().collect(), dashed: true });
         self
     }
 
@@ -90,7 +104,7 @@ impl LinePlot {
 
     /// The plot as SVG. The same plot gives the same bytes.
     pub fn to_svg(&self) -> String {
-        let all = || self.lines.iter().flat_map(|(_, points)| points).filter(|(x, y)| self.can_show(*x, *y));
+        let all = || self.lines.iter().flat_map(|line| &line.points).filter(|(x, y)| self.can_show(*x, *y));
         let marks = self.marks.iter().map(|(x, _)| *x).filter(|x| self.can_show(*x, 1.0));
         let x_axis = Axis::over(all().map(|(x, _)| *x).chain(marks), self.log_x, false);
         let y_axis = Axis::over(all().map(|(_, y)| *y), self.log_y, true);
@@ -121,13 +135,14 @@ impl LinePlot {
             text(&mut svg, at, bottom - 6.0, anchor, "fill=\"#555\"", name);
         }
         let mut legend = right;
-        for (i, (name, points)) in self.lines.iter().enumerate().rev() {
-            let colour = COLOURS[i % COLOURS.len()];
+        for (i, Line { name, .. }) in self.lines.iter().enumerate().rev() {
             legend -= 7.0 * name.chars().map(|c| if c.is_ascii() { 1.0 } else { 1.8 }).sum::<f64>();
             text(&mut svg, legend, 20.0, "start", "", name);
-            line(&mut svg, [legend - 22.0, 16.0, legend - 6.0, 16.0], &format!("{colour}\" stroke-width=\"3"));
+            line(&mut svg, [legend - 22.0, 16.0, legend - 6.0, 16.0], &format!("{}\" stroke-width=\"3", colour(i)));
             legend -= 38.0;
-            self.curve(&mut svg, points, colour, at_x, at_y);
+        }
+        for (i, Line { points, dashed, .. }) in self.lines.iter().enumerate() {
+            self.curve(&mut svg, points, *dashed, colour(i), at_x, at_y);
         }
         if all().next().is_none() {
             text(&mut svg, (left + right) / 2.0, (top + bottom) / 2.0, "middle", "fill=\"#888\"", "no points");
@@ -136,7 +151,16 @@ impl LinePlot {
         svg
     }
 
-    fn curve(&self, svg: &mut String, points: &[(f64, f64)], colour: &str, at_x: impl Fn(f64) -> f64, at_y: impl Fn(f64) -> f64) {
+    fn curve(
+        &self,
+        svg: &mut String,
+        points: &[(f64, f64)],
+        dashed: bool,
+        colour: &str,
+        at_x: impl Fn(f64) -> f64,
+        at_y: impl Fn(f64) -> f64,
+    ) {
+        let dashes = if dashed { " stroke-dasharray=\"7 5\"" } else { "" };
         let (mut path, mut pen_is_down) = (String::new(), false);
         for (x, y) in points.iter().step_by(points.len().div_ceil(POINTS).max(1)) {
             let shown = self.can_show(*x, *y);
@@ -145,7 +169,8 @@ impl LinePlot {
             }
             pen_is_down = shown;
         }
-        let _ = writeln!(svg, "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" stroke-linejoin=\"round\"/>");
+        let _ =
+            writeln!(svg, "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" stroke-linejoin=\"round\"{dashes}/>");
         for (x, y) in points.iter().filter(|(x, y)| points.len() <= DOTS && self.can_show(*x, *y)) {
             let (cx, cy, x, y) = (at_x(*x), at_y(*y), short(*x), short(*y));
             let _ = writeln!(svg, "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"2.5\" fill=\"{colour}\"><title>{x}: {y}</title></circle>");
@@ -156,6 +181,11 @@ impl LinePlot {
         let room = |x: f64, log: bool| x.abs() <= 1e300 && (!log || x > 0.0); // beyond it, differences would be infinite
         room(x, self.log_x) && room(y, self.log_y)
     }
+}
+
+/// Of the curve with this number.
+fn colour(i: usize) -> &'static str {
+    COLOURS[i % COLOURS.len()]
 }
 
 fn line(svg: &mut String, [x1, y1, x2, y2]: [f64; 4], stroke: &str) {
