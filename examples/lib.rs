@@ -22,4 +22,6 @@ mod docs {
     mod start {}
     #[doc = include_str!("../docs/training.md")]
     mod training {}
+    #[doc = include_str!("../docs/watching.md")]
+    mod watching {}
 }

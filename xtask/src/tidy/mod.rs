@@ -54,6 +54,7 @@ const INVARIANTS: &[(&str, Invariant)] = &[
     ("leftovers", text::nothing_is_left_over),
     ("machine paths", text::no_machine_is_named),
     ("links", text::links_lead_somewhere),
+    ("programs in pages", text::programs_in_pages_are_tested),
 ];
 
 fn violations(tree: &Tree) -> Vec<Violation> {

@@ -58,6 +58,19 @@ pub fn links_lead_somewhere(tree: &Tree) -> Vec<Violation> {
     found
 }
 
+/// Every page with a program is among those that `cargo test` compiles: they stand in `examples/lib.rs`.
+pub fn programs_in_pages_are_tested(tree: &Tree) -> Vec<Violation> {
+    const LIST: &str = "examples/lib.rs";
+    let tested = tree.text(LIST).unwrap_or_default();
+    let pages = tree.files().iter().filter(|file| file.path.starts_with("docs/") && file.path.ends_with(".md"));
+    let untested = pages.filter_map(|file| {
+        let line = file.text.lines().position(|line| line.starts_with("```rust"))? + 1;
+        let listed = tested.contains(&format!("include_str!(\"../{}\")", file.path));
+        (!listed).then(|| Violation::new(&file.path, line, format!("nobody compiles this program: put the page into {LIST}")))
+    });
+    untested.collect()
+}
+
 /// The targets of `[text](target)` and `[name]: target` with their lines, code left out.
 fn links(markdown: &str) -> Vec<(usize, String)> {
     let (mut found, mut in_code) = (Vec::new(), false);
@@ -114,6 +127,16 @@ mod tests {
                 assert_eq!(no_machine_is_named(&Tree::of(&[("docs/a.md", &text)])), [], "{text}");
             }
         }
+    }
+
+    #[test]
+    fn a_page_whose_program_nobody_compiles_is_found() {
+        let tree = |page: &str, list: &str| Tree::of(&[("docs/ko/a.md", page), ("examples/lib.rs", list)]);
+        let page = "# A page\n```rust,no_run\nfn main() {}\n```\n";
+        let found = programs_in_pages_are_tested(&tree(page, "#[doc = include_str!(\"../docs/a.md\")]"));
+        assert!(found.len() == 1 && found[0].line == 2, "{found:?}");
+        assert_eq!(programs_in_pages_are_tested(&tree(page, "#[doc = include_str!(\"../docs/ko/a.md\")]")), []);
+        assert_eq!(programs_in_pages_are_tested(&tree("```sh\nrustup\n```", "")), []);
     }
 
     #[test]
