@@ -8,16 +8,6 @@ use nyang_data::{
 };
 use nyang_train::Classifier;
 
-/// Names of folders that are parts and not classes.
-const PARTS: [(&str, Part); 6] = [
-    ("train", Part::Train),
-    ("training", Part::Train),
-    ("valid", Part::Valid),
-    ("val", Part::Valid),
-    ("validation", Part::Valid),
-    ("test", Part::Test),
-];
-
 /// The shares of training, validation and test where the data do not say.
 const SHARES: [f64; 3] = [0.8, 0.1, 0.1];
 
@@ -47,7 +37,7 @@ impl Images {
             return Ok(Images::of(ImageFolder::open(path)?.decode(decode.clone())));
         }
         let mut sets: Vec<(Box<dyn Dataset>, Part)> = Vec::new();
-        for (name, part) in PARTS.into_iter().filter(|(name, _)| file(name)) {
+        for (name, part) in Part::NAMES.into_iter().filter(|(name, _)| file(name)) {
             let set = match sets.first() {
                 None => ImageFolder::open(path.join(name))?,
                 Some((first, _)) => ImageFolder::with_classes(path.join(name), first.classes())?,

@@ -157,11 +157,9 @@ impl Line {
     fn of(record: &csv::StringRecord, places: &Places, number: u64) -> Result<Self, String> {
         let cell = |place: usize| record.get(place).unwrap_or_default().trim().to_owned(); // rows are as long as the header
         let filled = |place: usize, what: &str| Some(cell(place)).filter(|cell| !cell.is_empty()).ok_or(format!("the {what} is empty"));
-        let part = |place: usize| match cell(place).as_str() {
-            "train" => Ok(Part::Train),
-            "valid" | "val" | "validation" => Ok(Part::Valid),
-            "test" => Ok(Part::Test),
-            other => Err(format!("`{other}` is no part; write train, valid or test")),
+        let part = |place: usize| {
+            let name = cell(place);
+            Part::named(&name).ok_or_else(|| format!("`{name}` is no part; write train, valid or test"))
         };
         Ok(Line {
             number,

@@ -19,6 +19,21 @@ pub enum Part {
 impl Part {
     /// All three, in order.
     pub const ALL: [Part; 3] = [Part::Train, Part::Valid, Part::Test];
+
+    /// What parts are called in folders and tables.
+    pub const NAMES: [(&'static str, Part); 6] = [
+        ("train", Part::Train),
+        ("training", Part::Train),
+        ("valid", Part::Valid),
+        ("val", Part::Valid),
+        ("validation", Part::Valid),
+        ("test", Part::Test),
+    ];
+
+    /// The part of this name.
+    pub fn named(name: &str) -> Option<Part> {
+        Self::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, part)| part)
+    }
 }
 
 impl fmt::Display for Part {

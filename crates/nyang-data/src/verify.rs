@@ -11,7 +11,7 @@ use nyang_tensor::parallel::map_ranges;
 use crate::duplicates::fingerprint;
 use crate::fetch::guarded;
 use crate::image_folder::{canonical, entries, is_image_name};
-use crate::{CsvManifest, Dataset, Decode, Error, ImageFault, Result, Source};
+use crate::{CsvManifest, Dataset, Decode, Error, ImageFault, Part, Result, Source};
 
 /// Images with a side of fewer pixels are tiny: nothing is to be seen on them.
 const TINY: usize = 8;
@@ -65,7 +65,7 @@ impl fmt::Display for Fault {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Verification {
-    /// The name of each class and how many image files it has, the bad ones too.
+    /// The name of each class and how many image files it has, the bad ones too; `train/rose` where there are folders of parts.
     pub classes: Vec<(String, usize)>,
     /// How many image files there are.
     pub files: usize,
@@ -91,7 +91,8 @@ impl Verification {
 /// Reads every image of a folder whose subfolders are the classes, or of a [`CsvManifest`], in parallel, and goes on whatever it meets.
 ///
 /// [`ImageFolder`](crate::ImageFolder) stops at the first thing that is wrong; this collects all of them. A folder without subfolders is
-/// read too, as images of no class.
+/// read too, as images of no class; one with a folder for training ([`Part::named`]) as its parts with class folders in each, so that a
+/// picture that stands in two parts is found.
 ///
 /// ```no_run
 /// use nyang_data::{Decode, verify};
@@ -148,6 +149,11 @@ pub fn verify(root: impl AsRef<Path>, decode: &Decode) -> Result<Verification> {
     Ok(found)
 }
 
+/// The folders in a folder, and the files.
+fn divided(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    Ok(entries(folder)?.into_iter().partition(|path| path.is_dir()))
+}
+
 /// What a walk through the folders came by.
 #[derive(Default)]
 struct Walk {
@@ -166,29 +172,50 @@ impl Walk {
         Ok(())
     }
 
-    /// A folder of class folders.
+    /// A folder of class folders, or of parts that are such.
     fn root(&mut self, root: &Path) -> Result<()> {
-        let (folders, loose): (Vec<_>, Vec<_>) = entries(root)?.into_iter().partition(|path| path.is_dir());
-        for folder in &folders {
-            match folder.file_name().and_then(OsStr::to_str) {
-                Some(name) => {
-                    self.class(folder, self.classes.len());
-                    self.classes.push(name.to_owned());
-                }
-                None => self.folders.push(Error::FolderName { path: folder.clone() }),
+        let (folders, loose) = divided(root)?;
+        let parts: Vec<(&str, &PathBuf)> = folders
+            .iter()
+            .filter_map(|folder| Some((folder.file_name()?.to_str()?, folder)))
+            .filter(|(name, _)| Part::named(name).is_some())
+            .collect();
+        if !parts.iter().any(|(name, _)| Part::named(name) == Some(Part::Train)) {
+            self.class_folders(root, "", folders, loose);
+            return Ok(());
+        }
+        self.stray.extend(loose.into_iter().filter(|path| is_image_name(path)));
+        for (name, part) in parts {
+            match divided(part) {
+                Ok((folders, loose)) => self.class_folders(part, &format!("{name}/"), folders, loose),
+                Err(error) => self.folders.push(error),
             }
         }
-        match self.classes.as_slice() {
+        Ok(())
+    }
+
+    /// The class folders in `root`, whose names get a prefix, and the files beside them.
+    fn class_folders(&mut self, root: &Path, prefix: &str, folders: Vec<PathBuf>, loose: Vec<PathBuf>) {
+        let before = self.classes.len();
+        for folder in folders {
+            match folder.file_name().and_then(OsStr::to_str) {
+                Some(name) => {
+                    self.class(&folder, self.classes.len());
+                    self.classes.push(format!("{prefix}{name}"));
+                }
+                None => self.folders.push(Error::FolderName { path: folder }),
+            }
+        }
+        match &self.classes[before..] {
             [] => self.folders.push(Error::NoClassFolders { path: root.to_path_buf() }),
             [class] => self.folders.push(Error::OneClass { path: root.to_path_buf(), class: class.clone() }),
             _ => {}
         }
-        if self.classes.is_empty() {
+        if self.classes.len() == before {
             self.files.extend(loose.into_iter().map(|path| (path, None)));
         } else {
             self.stray.extend(loose.into_iter().filter(|path| is_image_name(path)));
         }
-        Ok(())
     }
 
     /// All files of a class, at any depth.
@@ -204,11 +231,10 @@ impl Walk {
     }
 
     fn search(&mut self, folder: &Path, label: usize, above: &mut Vec<PathBuf>) {
-        let listed = match entries(folder) {
-            Ok(listed) => listed,
+        let (folders, files) = match divided(folder) {
+            Ok(divided) => divided,
             Err(error) => return self.folders.push(error),
         };
-        let (folders, files): (Vec<_>, Vec<_>) = listed.into_iter().partition(|path| path.is_dir());
         self.files.extend(files.into_iter().map(|path| (path, Some(label))));
         for path in folders {
             match canonical(&path) {
@@ -368,6 +394,25 @@ mod tests {
         assert_eq!((found.files, found.duplicates[0].len(), found.stray.len()), (3, 2, 0)); // 4.png is not in the list
         fs::write(&manifest, "path,label\n5.png,rose\n").unwrap();
         assert!(matches!(verify(&manifest, &Decode::new()), Err(Error::Manifest { line: 2, .. })));
+    }
+
+    #[test]
+    fn parts_are_no_classes_and_a_picture_in_two_of_them_is_found() {
+        let root = tempfile::tempdir().unwrap();
+        for (i, name) in ["train/a", "train/b", "val/a", "val/b", "notes/x"].into_iter().enumerate() {
+            fs::create_dir_all(root.path().join(name)).unwrap();
+            fs::write(root.path().join(name).join("1.png"), png(9, i as u8 % 3)).unwrap();
+        }
+        fs::write(root.path().join("val/lost.png"), png(9, 77)).unwrap();
+        let found = verify(root.path(), &Decode::new()).unwrap();
+        let classes: Vec<&str> = found.classes.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(classes, ["train/a", "train/b", "val/a", "val/b"]);
+        assert!(found.is_well() && found.files == 4 && found.stray.len() == 1, "{found:?}");
+        assert!(found.duplicates.len() == 1 && found.duplicates[0][0].ends_with("train/a/1.png"), "{found:?}");
+        fs::remove_file(root.path().join("val/b/1.png")).unwrap();
+        assert!(
+            matches!(&verify(root.path(), &Decode::new()).unwrap().folders[..], [Error::EmptyClass { path }] if path.ends_with("val/b"))
+        );
     }
 
     #[cfg(unix)]
