@@ -6,7 +6,7 @@ use nyang_train::report::LinePlot;
 use serde_json::Value;
 
 use super::plan::PLANS;
-use super::verdict::{divergence, losses, yardstick};
+use super::verdict::{divergence, judge, losses, yardstick};
 
 fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or(f64::NAN)
@@ -66,7 +66,8 @@ pub fn write(docs: &Path, figures: &Value) -> Result<(), Box<dyn std::error::Err
     files.sort();
     let mut text = String::new();
     for file in files {
-        let figures = serde_json::from_slice(&std::fs::read(file)?)?;
+        let mut figures = serde_json::from_slice(&std::fs::read(file)?)?;
+        judge(&mut figures); // by what is asked today
         plots(&folder, &figures)?;
         text.push_str(&section(&figures));
     }
