@@ -175,19 +175,16 @@ impl Walk {
     /// A folder of class folders, or of parts that are such.
     fn root(&mut self, root: &Path) -> Result<()> {
         let (folders, loose) = divided(root)?;
-        let parts: Vec<(&str, &PathBuf)> = folders
-            .iter()
-            .filter_map(|folder| Some((folder.file_name()?.to_str()?, folder)))
-            .filter(|(name, _)| Part::named(name).is_some())
-            .collect();
-        if !parts.iter().any(|(name, _)| Part::named(name) == Some(Part::Train)) {
+        let part = |folder: &PathBuf| Part::named(folder.file_name()?.to_str()?);
+        if !folders.iter().any(|folder| part(folder) == Some(Part::Train)) {
             self.class_folders(root, "", folders, loose);
             return Ok(());
         }
         self.stray.extend(loose.into_iter().filter(|path| is_image_name(path)));
-        for (name, part) in parts {
-            match divided(part) {
-                Ok((folders, loose)) => self.class_folders(part, &format!("{name}/"), folders, loose),
+        for folder in folders.iter().filter(|folder| part(folder).is_some()) {
+            let prefix = format!("{}/", folder.file_name().unwrap_or_default().display());
+            match divided(folder) {
+                Ok((folders, loose)) => self.class_folders(folder, &prefix, folders, loose),
                 Err(error) => self.folders.push(error),
             }
         }
