@@ -308,6 +308,15 @@ mod tests {
     }
 
     #[test]
+    fn a_dashed_line_is_dashed_and_no_other() {
+        let points = [(0.0, 0.0), (1.0, 1.0)];
+        let svg = LinePlot::new("t").line("a", points).dashed_line("b", points).to_svg();
+        let paths: Vec<&str> = svg.lines().filter(|line| line.starts_with("<path")).collect();
+        assert_eq!(paths.iter().map(|path| path.contains("stroke-dasharray")).collect::<Vec<_>>(), [false, true]);
+        assert!(paths[0].contains(COLOURS[0]) && paths[1].contains(COLOURS[1])); // in the order given: the dashed one lies above
+    }
+
+    #[test]
     fn odd_plots_are_plots_too() {
         let plots = [
             LinePlot::new("no curve"),
