@@ -50,6 +50,9 @@ pub const STEPS: usize = 200;
 /// The most that losses may differ in f64, without batch norm.
 pub const F64: f64 = 1e-8;
 
+/// How many times faster than PyTorch from itself we may leave PyTorch in f32.
+pub const TIMES: f64 = 3.0;
+
 /// Trains every model in both, shows the figures, and says whether they are within their limits.
 pub fn run(how: &How) -> Outcome {
     let data = match (&how.mnist, &how.fashion_mnist, &how.cifar10) {
