@@ -45,7 +45,7 @@ pub struct Choices {
     /// Further logs beside history.csv and report.html, each in the run's folder
     #[arg(long, value_enum, value_name = "LOG")]
     log: Vec<Log>,
-    /// Whether a mirror image shows the same: not so for letters and digits [default: yes for colour, no for grey images]
+    /// Whether a mirror image shows the same: not so for letters and digits [default: yes for colour, unless --augment none]
     #[arg(long)]
     flip: Option<bool>,
 }
@@ -54,7 +54,7 @@ pub struct Choices {
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Augment {
-    /// Not at all
+    /// Not at all, or only mirrored with --flip true
     None,
     /// Moved by up to an eighth, and mirrored with --flip: enough for small images of things that fill them
     Light,
@@ -107,9 +107,14 @@ impl Recipe {
     pub fn new(data: &Path, choices: &Choices) -> Result<Self, Box<dyn Error>> {
         let images = Images::open(data, &colour())?;
         let (side, coloured) = look(&images)?;
-        let shown = images.len() * 4 / 5;
-        Ok(Recipe {
-            data: data.canonicalize()?,
+        Ok(Recipe::chosen(data.canonicalize()?, choices, images.len(), side, coloured))
+    }
+
+    /// The same for so many images of this side, coloured or grey.
+    fn chosen(data: PathBuf, choices: &Choices, images: usize, side: usize, coloured: bool) -> Self {
+        let shown = images * 4 / 5;
+        Recipe {
+            data,
             model: choices.model.clone(),
             epochs: choices.epochs.unwrap_or((SHOWN / shown.max(1)).clamp(10, 40)),
             seed: choices.seed,
@@ -117,9 +122,9 @@ impl Recipe {
             batch: choices.batch,
             lr: choices.lr,
             augment: choices.augment,
-            flip: choices.flip.unwrap_or(coloured),
+            flip: choices.flip.unwrap_or(coloured && choices.augment != Augment::None),
             logs: choices.log.clone(),
-        })
+        }
     }
 
     /// What stands above the run's report.
@@ -141,29 +146,28 @@ impl Recipe {
     }
 
     fn augmentation(&self) -> Transforms {
-        let (side, strong) = (self.image_size, self.augment == Augment::Strong);
-        let mut steps = Transforms::default();
-        match self.augment {
-            Augment::None => return steps,
-            Augment::Light => steps.steps.push(RandomCrop::new(side, side).padding(side / 8).into()),
+        let side = self.image_size;
+        let mut steps: Vec<Step> = match self.augment {
+            Augment::None => vec![],
+            Augment::Light => vec![RandomCrop::new(side, side).padding(side / 8).into()],
             Augment::Some | Augment::Strong => {
                 let turned = Affine::new().degrees(15.0).translate(0.08, 0.08).scale(0.85..=1.15);
-                steps.steps.push(turned.border(Border::Reflect).into());
+                vec![turned.border(Border::Reflect).into()]
+            }
+        };
+        if self.flip {
+            steps.push(HorizontalFlip::new(0.5).into());
+        }
+        match self.augment {
+            Augment::None | Augment::Light => {}
+            Augment::Some => steps.push(BrightnessContrast::new(0.2, 0.2).into()),
+            Augment::Strong => {
+                steps.push(TrivialAugmentWide::new().into());
+                steps.push(BrightnessContrast::new(0.2, 0.2).into());
+                steps.push(RandomErasing::new(0.25).into());
             }
         }
-        if self.flip {
-            steps.steps.push(HorizontalFlip::new(0.5).into());
-        }
-        if strong {
-            steps.steps.push(TrivialAugmentWide::new().into());
-        }
-        if self.augment != Augment::Light {
-            steps.steps.push(BrightnessContrast::new(0.2, 0.2).into());
-        }
-        if strong {
-            steps.steps.push(RandomErasing::new(0.25).into());
-        }
-        steps
+        Transforms { steps }
     }
 
     /// The model for images of this shape.
@@ -211,4 +215,35 @@ fn small(image: [usize; 3], classes: usize, init: &mut Init) -> ModelResult<Flow
         flow = flow.conv(channels, 3).batch_norm().relu();
     }
     flow.conv(128, 3).batch_norm().relu().global_avg_pool().dropout(0.2).linear(classes).build(init)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        choices: Choices,
+    }
+
+    /// What is done to a training image when these words stand on the command line and images are 32 x 32, coloured or not.
+    fn steps(words: &str, coloured: bool) -> Vec<String> {
+        let line: Line = clap::Parser::parse_from(["classify"].into_iter().chain(words.split_whitespace()));
+        let recipe = Recipe::chosen(PathBuf::new(), &line.choices, 1000, 32, coloured);
+        let described = recipe.augmentation().to_string();
+        described.lines().map(|line| line.split([' ', '(']).next().unwrap_or(line).to_owned()).collect()
+    }
+
+    #[test]
+    fn images_are_varied_as_was_chosen() {
+        assert_eq!(steps("--augment none", true), Vec::<String>::new());
+        assert_eq!(steps("--augment none --flip true", false), ["HorizontalFlip"]);
+        assert_eq!(steps("--augment light", false), ["RandomCrop"]);
+        assert_eq!(steps("--augment light", true), ["RandomCrop", "HorizontalFlip"]);
+        assert_eq!(steps("", true), ["Affine", "HorizontalFlip", "BrightnessContrast"]);
+        assert_eq!(steps("--flip false", true), ["Affine", "BrightnessContrast"]);
+        let strong = ["Affine", "HorizontalFlip", "TrivialAugmentWide", "BrightnessContrast", "RandomErasing"];
+        assert_eq!(steps("--augment strong", true), strong);
+    }
 }
