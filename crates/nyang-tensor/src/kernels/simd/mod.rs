@@ -8,6 +8,7 @@
 //! Only `x86.rs` names an instruction. Machines without one of its two sets, and `f64`, use the portable kernels.
 
 #![allow(unsafe_code)] // reading and writing vectors
+#![allow(clippy::needless_range_loop, clippy::manual_memcpy)] // loops of fixed length over vectors, which the compiler unrolls
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -155,6 +156,9 @@ impl Vectorised for f64 {
     }
 }
 
+/// The most numbers that a vector of any instruction set has.
+pub(crate) const MAX_LANES: usize = 16;
+
 /// Something to do with vectors.
 pub(crate) trait Job {
     /// What comes of it.
@@ -200,6 +204,8 @@ pub(crate) trait Isa: Copy + Send + Sync {
     fn select(self, mask: Self::Mask, a: Self::V, b: Self::V) -> Self::V;
     /// The sum of the lanes, halves added to halves.
     fn sum(self, a: Self::V) -> f32;
+    /// Rows become columns: lane j of vector i and lane i of vector j change places. Only the first `LANES` vectors take part.
+    fn transpose(self, v: [Self::V; MAX_LANES]) -> [Self::V; MAX_LANES];
     /// The first `n` lanes; all of them if there are fewer.
     fn first(self, n: usize) -> Self::Mask;
 
@@ -223,6 +229,53 @@ pub(crate) trait Isa: Copy + Send + Sync {
     /// # Safety
     /// The numbers of those lanes can be written.
     unsafe fn store_masked(self, to: *mut f32, v: Self::V, mask: Self::Mask);
+
+    /// The first N columns of a matrix of at most `LANES` rows, `distance` numbers apart, as vectors.
+    ///
+    /// # Safety
+    /// The first N numbers of each row can be read.
+    #[inline(always)]
+    unsafe fn load_columns<const N: usize>(self, from: *const f32, distance: usize, rows: usize) -> [Self::V; N] {
+        let mut columns = [self.splat(0.0); N];
+        for first in (0..N).step_by(Self::LANES) {
+            let mask = self.first(N - first);
+            let mut block = [self.splat(0.0); MAX_LANES];
+            for i in 0..Self::LANES {
+                if i < rows {
+                    // SAFETY: the mask ends with the N columns of one of the rows.
+                    block[i] = unsafe { self.load_masked(from.wrapping_add(i * distance + first), mask) };
+                }
+            }
+            let block = self.transpose(block);
+            for j in first..N.min(first + Self::LANES) {
+                columns[j] = block[j - first];
+            }
+        }
+        columns
+    }
+
+    /// Adds vectors to the first N columns of a matrix of at most `LANES` rows, `distance` numbers apart.
+    ///
+    /// # Safety
+    /// The first N numbers of each row can be read and written.
+    #[inline(always)]
+    unsafe fn add_columns<const N: usize>(self, to: *mut f32, distance: usize, rows: usize, columns: [Self::V; N]) {
+        for first in (0..N).step_by(Self::LANES) {
+            let mask = self.first(N - first);
+            let mut block = [self.splat(0.0); MAX_LANES];
+            for j in first..N.min(first + Self::LANES) {
+                block[j - first] = columns[j];
+            }
+            let block = self.transpose(block);
+            for i in 0..Self::LANES {
+                if i < rows {
+                    let to = to.wrapping_add(i * distance + first);
+                    // SAFETY: the mask ends with the N columns of one of the rows.
+                    unsafe { self.store_masked(to, self.add(self.load_masked(to, mask), block[i]), mask) };
+                }
+            }
+        }
+    }
 
     /// The vector at the beginning of `from`; zeros behind its end if it is shorter.
     #[inline(always)]

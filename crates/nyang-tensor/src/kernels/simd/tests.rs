@@ -55,3 +55,43 @@ fn a_maximum_keeps_what_is_no_number() {
         assert_eq!(simd.run(Max(-3.0)), 0.0);
     }
 }
+
+/// Columns of a matrix of `rows` rows, taken out and added to it again.
+struct Columns<'a>(&'a mut [f32], usize, usize, &'a mut Vec<Vec<f32>>);
+
+impl Job for Columns<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) {
+        let Columns(matrix, distance, rows, got) = self;
+        assert!((rows - 1) * distance + 9 <= matrix.len());
+        // SAFETY: the matrix has as many numbers.
+        let columns: [S::V; 9] = unsafe { isa.load_columns(matrix.as_ptr(), distance, rows) };
+        for column in columns {
+            let mut out = vec![0.0; S::LANES];
+            isa.write(&mut out, column);
+            got.push(out);
+        }
+        // SAFETY: as above.
+        unsafe { isa.add_columns(matrix.as_mut_ptr(), distance, rows, columns) };
+    }
+}
+
+#[test]
+fn columns_come_out_as_vectors_and_go_back() {
+    const DISTANCE: usize = 11;
+    for simd in Kernels::available().into_iter().filter_map(Kernels::simd) {
+        for rows in 1..=simd.lanes() {
+            let matrix: Vec<f32> = (0..(rows - 1) * DISTANCE + 9).map(|i| i as f32).collect();
+            let (mut changed, mut got) = (matrix.clone(), Vec::new());
+            simd.run(Columns(&mut changed, DISTANCE, rows, &mut got));
+            for (j, column) in got.iter().enumerate() {
+                let want: Vec<f32> = (0..simd.lanes()).map(|i| if i < rows { matrix[i * DISTANCE + j] } else { 0.0 }).collect();
+                assert_eq!(*column, want, "{simd:?}, column {j} of {rows} rows");
+            }
+            let want: Vec<f32> = matrix.iter().enumerate().map(|(i, v)| if i % DISTANCE < 9 { 2.0 * v } else { *v }).collect();
+            assert_eq!(changed, want, "{simd:?}, {rows} rows");
+        }
+    }
+}

@@ -1,10 +1,11 @@
 //! The vector instructions of x86-64: AVX2 with FMA, and AVX-512.
 
 #![allow(unsafe_code)] // instructions that not every machine has
+#![allow(clippy::needless_range_loop)] // loops of fixed length over vectors, which the compiler unrolls
 
 use std::arch::x86_64::*;
 
-use super::{Isa, Job};
+use super::{Isa, Job, MAX_LANES};
 
 /// Proof that this machine has AVX2 and FMA.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +91,30 @@ impl Isa for Avx2 {
             let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
         }
+    }
+    #[inline(always)]
+    fn transpose(self, v: [__m256; MAX_LANES]) -> [__m256; MAX_LANES] {
+        let (mut pairs, mut fours, mut to) = (v, v, v);
+        // SAFETY: as above.
+        unsafe {
+            for i in 0..4 {
+                pairs[2 * i] = _mm256_unpacklo_ps(v[2 * i], v[2 * i + 1]);
+                pairs[2 * i + 1] = _mm256_unpackhi_ps(v[2 * i], v[2 * i + 1]);
+            }
+            // quarter q of fours[4i + c] is column 4q + c of rows 4i … 4i + 3
+            for i in [0, 4] {
+                for c in 0..2 {
+                    let (low, high) = (_mm256_castps_pd(pairs[i + c]), _mm256_castps_pd(pairs[i + 2 + c]));
+                    fours[i + 2 * c] = _mm256_castpd_ps(_mm256_unpacklo_pd(low, high));
+                    fours[i + 2 * c + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(low, high));
+                }
+            }
+            for c in 0..4 {
+                to[c] = _mm256_permute2f128_ps::<0x20>(fours[c], fours[4 + c]);
+                to[4 + c] = _mm256_permute2f128_ps::<0x31>(fours[c], fours[4 + c]);
+            }
+        }
+        to
     }
     #[inline(always)]
     fn first(self, n: usize) -> __m256i {
@@ -202,6 +227,35 @@ impl Isa for Avx512 {
         // SAFETY: as above.
         let eight = unsafe { _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a)) };
         self.0.sum(eight)
+    }
+    #[inline(always)]
+    fn transpose(self, v: [__m512; MAX_LANES]) -> [__m512; MAX_LANES] {
+        let (mut pairs, mut fours, mut to) = (v, v, v);
+        // SAFETY: as above.
+        unsafe {
+            for i in 0..8 {
+                pairs[2 * i] = _mm512_unpacklo_ps(v[2 * i], v[2 * i + 1]);
+                pairs[2 * i + 1] = _mm512_unpackhi_ps(v[2 * i], v[2 * i + 1]);
+            }
+            // quarter q of fours[4i + c] is column 4q + c of rows 4i … 4i + 3
+            for i in [0, 4, 8, 12] {
+                for c in 0..2 {
+                    let (low, high) = (_mm512_castps_pd(pairs[i + c]), _mm512_castps_pd(pairs[i + 2 + c]));
+                    fours[i + 2 * c] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
+                    fours[i + 2 * c + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+                }
+            }
+            for c in 0..4 {
+                let (upper, lower) = ([fours[c], fours[4 + c]], [fours[8 + c], fours[12 + c]]);
+                let even = (_mm512_shuffle_f32x4::<0x88>(upper[0], upper[1]), _mm512_shuffle_f32x4::<0x88>(lower[0], lower[1]));
+                let odd = (_mm512_shuffle_f32x4::<0xdd>(upper[0], upper[1]), _mm512_shuffle_f32x4::<0xdd>(lower[0], lower[1]));
+                to[c] = _mm512_shuffle_f32x4::<0x88>(even.0, even.1);
+                to[4 + c] = _mm512_shuffle_f32x4::<0x88>(odd.0, odd.1);
+                to[8 + c] = _mm512_shuffle_f32x4::<0xdd>(even.0, even.1);
+                to[12 + c] = _mm512_shuffle_f32x4::<0xdd>(odd.0, odd.1);
+            }
+        }
+        to
     }
     #[inline(always)]
     fn first(self, n: usize) -> __mmask16 {

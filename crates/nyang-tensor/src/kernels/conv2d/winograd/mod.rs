@@ -238,7 +238,8 @@ fn grad_weight_by<W: Transforms<M, A>, const M: usize, const A: usize>(
         unsafe { product.multiply_shared(simd, [c, widest.min(o - column)], left, right, to, finish) }
     };
 
-    let pieces = if c * o <= SMALL { PIECES.min(count.div_ceil(FEW)) } else { 1 };
+    // every piece's sums are written and read again: the larger they are, the fewer, but enough for a few threads
+    let pieces = if c * o <= SMALL { (2 * SMALL / (c * o)).clamp(4, PIECES).min(count.div_ceil(FEW)) } else { 1 };
     let size = points * apart(c * o);
     let mut sums = Buffer::stale(pieces * size)?; // dU [pieces][points][C][O]
     let shared = Shared::new(&mut sums);

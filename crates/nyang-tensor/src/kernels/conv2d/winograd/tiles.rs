@@ -7,6 +7,7 @@
 #![allow(clippy::needless_range_loop)] // loops of fixed length over rows and columns of a tile, which the compiler unrolls
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::super::End;
@@ -115,39 +116,34 @@ impl ToPoints<'_> {
             let [n, y, x] = self.tiles.place(tile);
             let (y, x) = (y as isize + self.offset[0], x as isize + self.offset[1]);
             // the tile's rows and columns that are on the image
-            let clip = |at: isize, size: usize| (-at).clamp(0, N as isize) as usize..(size as isize - at).clamp(0, N as isize) as usize;
-            let (rows, columns) = (clip(y, height), clip(x, width));
-            let inside = rows.len() == N && columns.len() == N;
+            let on = |at: isize, size: usize| (0..N as isize).map(move |i| (0..size as isize).contains(&(at + i)));
+            let (mut rows, mut columns) = ([false; N], [false; N]);
+            rows.iter_mut().zip(on(y, height)).for_each(|(row, on)| *row = on);
+            columns.iter_mut().zip(on(x, width)).for_each(|(column, on)| *column = on);
             let corner = self.from.as_ptr().wrapping_offset((((n * height) as isize + y) * width as isize + x) * channels as isize);
             for channel in (0..channels).step_by(S::LANES) {
-                let mask = isa.first(channels - channel);
-                let place = |i: usize, j: usize| corner.wrapping_add((i * width + j).wrapping_mul(channels).wrapping_add(channel));
-                let mut across = [[zero; A]; N];
-                if inside {
-                    for j in 0..N {
-                        let mut column = [zero; N];
+                let mut masks = [isa.first(0); N];
+                for i in 0..N {
+                    masks[i] = isa.first(if rows[i] { channels - channel } else { 0 });
+                }
+                let mut across = [const { MaybeUninit::uninit() }; N];
+                for j in 0..N {
+                    let mut column = [zero; N];
+                    if columns[j] {
                         for i in 0..N {
-                            // SAFETY: rows and columns are those on the image, `fits` says that the image is in the slice, and the mask
-                            // ends with the channels.
-                            column[i] = unsafe { isa.load_masked(place(i, j), mask) };
+                            let from = corner.wrapping_add((i * width + j).wrapping_mul(channels).wrapping_add(channel));
+                            // SAFETY: where the row or the column is off the image nothing is read; `fits` says that the image is in the
+                            // slice, and the mask ends with the channels.
+                            column[i] = unsafe { isa.load_masked(from, masks[i]) };
                         }
-                        across[j] = R::row(isa, column);
                     }
-                } else {
-                    for j in columns.clone() {
-                        let mut column = [zero; N];
-                        for i in rows.clone() {
-                            // SAFETY: rows and columns are those on the image, `fits` says that the image is in the slice, and the mask
-                            // ends with the channels.
-                            column[i] = unsafe { isa.load_masked(place(i, j), mask) };
-                        }
-                        across[j] = R::row(isa, column);
-                    }
+                    across[j].write(R::row(isa, column));
                 }
                 for i in 0..A {
                     let mut line = [zero; N];
                     for j in 0..N {
-                        line[j] = across[j][i];
+                        // SAFETY: all N were just written.
+                        line[j] = unsafe { across[j].assume_init_ref() }[i];
                     }
                     let line = R::row(isa, line);
                     for j in 0..A {
@@ -213,19 +209,20 @@ impl<W: Transforms<M, A>, const M: usize, const A: usize> Job for Output<'_, W, 
                 let n_channels = S::LANES.min(channels - channel);
                 let bias = self.end.bias.map_or(zero, |bias| isa.read(&bias[channel..channel + n_channels]));
                 let from = self.from.as_ptr().wrapping_add((tile - self.first) * self.matrix.stride + channel);
-                let mut across = [[zero; M]; A];
+                let mut across = [const { MaybeUninit::uninit() }; A];
                 for j in 0..A {
                     let mut column = [zero; A];
                     for i in 0..A {
                         // SAFETY: `fits` says that all points have this tile's row, filled up to whole vectors.
                         column[i] = unsafe { isa.load(from.wrapping_add((i * A + j).wrapping_mul(self.matrix.point))) };
                     }
-                    across[j] = W::output(isa, column);
+                    across[j].write(W::output(isa, column));
                 }
                 for i in 0..M {
                     let mut line = [zero; A];
                     for j in 0..A {
-                        line[j] = across[j][i];
+                        // SAFETY: all A were just written.
+                        line[j] = unsafe { across[j].assume_init_ref() }[i];
                     }
                     let line = W::output(isa, line);
                     if i < rows {
@@ -272,16 +269,21 @@ impl<W: Transforms<M, A>, const M: usize, const A: usize> Job for Kernel<'_, W, 
         let zero = isa.splat(0.0);
         for k in self.range.clone() {
             for column in (0..self.width).step_by(S::LANES) {
-                let mut taps = [[0.0; 16]; 9]; // a vector of columns for each tap
-                for lane in 0..S::LANES.min(self.columns.saturating_sub(column)) {
-                    let kernel = &self.weight[k * self.distance[0] + (column + lane) * self.distance[1]..][..9];
-                    for t in 0..9 {
-                        taps[if self.turned { 8 - t } else { t }][lane] = kernel[t];
-                    }
+                let lanes = S::LANES.min(self.columns.saturating_sub(column));
+                let kernels = self.weight.get(k * self.distance[0] + column * self.distance[1]..).unwrap_or_default();
+                let fits = lanes == 0 || (lanes - 1) * self.distance[1] + 9 <= kernels.len();
+                debug_assert!(fits, "kernels reach outside the weight");
+                if !fits {
+                    return;
+                }
+                // SAFETY: it was just seen that the nine taps of each of these columns' kernels are in the slice.
+                let mut taps: [S::V; 9] = unsafe { isa.load_columns(kernels.as_ptr(), self.distance[1], lanes) };
+                if self.turned {
+                    taps.reverse();
                 }
                 let mut across = [[zero; A]; 3];
                 for j in 0..3 {
-                    across[j] = W::kernel(isa, [isa.read(&taps[j]), isa.read(&taps[3 + j]), isa.read(&taps[6 + j])]);
+                    across[j] = W::kernel(isa, [taps[j], taps[3 + j], taps[6 + j]]);
                 }
                 for i in 0..A {
                     let line = W::kernel(isa, [across[0][i], across[1][i], across[2][i]]);
@@ -331,6 +333,7 @@ impl<W: Transforms<M, A>, const M: usize, const A: usize> Job for KernelBack<'_,
                 }
                 across[j] = W::kernel_back(isa, points);
             }
+            let mut taps = [zero; 9];
             for i in 0..3 {
                 let mut line = [zero; A];
                 for j in 0..A {
@@ -338,12 +341,15 @@ impl<W: Transforms<M, A>, const M: usize, const A: usize> Job for KernelBack<'_,
                 }
                 let line = W::kernel_back(isa, line);
                 for j in 0..3 {
-                    let mut taps = [0.0; 16];
-                    isa.write(&mut taps, line[j]);
-                    for lane in 0..lanes {
-                        self.dw[((column + lane) * c + channel) * 9 + i * 3 + j] += taps[lane];
-                    }
+                    taps[i * 3 + j] = line[j];
                 }
+            }
+            let kernels = &mut self.dw[(column * c + channel) * 9..];
+            let fits = (lanes - 1) * c * 9 + 9 <= kernels.len();
+            debug_assert!(fits, "kernels reach outside the weight");
+            if fits {
+                // SAFETY: it was just seen that the nine taps of each of these columns' kernels are in the slice.
+                unsafe { isa.add_columns(kernels.as_mut_ptr(), c * 9, lanes, taps) };
             }
         }
     }
