@@ -1,5 +1,7 @@
 //! Vectors against numbers one by one, for each instruction set of this machine.
 
+#![allow(unsafe_code)] // columns of matrices that were seen to be large enough
+
 use super::*;
 
 /// What each operation makes of 1 … `n` numbers, and the numbers behind them, which must stay.

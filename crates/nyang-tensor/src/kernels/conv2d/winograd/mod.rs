@@ -143,7 +143,8 @@ fn convolve_by<W: Transforms<M, A>, const M: usize, const A: usize>(
     };
 
     let per_task = TASK / (points * (v_stride + m_stride));
-    if per_task >= FEW {
+    // each task reads all kernels: where its tiles are few for that, it is less to read and write all tiles once more
+    if per_task >= FEW.max(inner * outer / (3 * (v_stride + m_stride))) {
         // as many tasks as make use of a few threads, even for one image
         let rows = (per_task / FEW * FEW).min(count.div_ceil(8).next_multiple_of(FEW));
         let [v, m] = [v_stride, m_stride].map(|stride| Matrix::new(rows, stride));
