@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::buffer::Buffer;
+use crate::kernels::transpose::transpose;
 use crate::shape::Strides;
 use crate::{Element, Error, Result, Rng, Shape, parallel};
 
@@ -313,7 +314,7 @@ impl<T: Element> Tensor<T> {
     }
 }
 
-/// A walk through strided memory, outermost dimension first.
+/// A walk through strided memory, outermost dimension first; dimensions that are one in memory count as one.
 struct Walk {
     dims: Vec<(usize, usize)>, // (size, stride) of the outer dimensions
     inner: (usize, usize),     // of the innermost one
@@ -322,20 +323,36 @@ struct Walk {
 
 impl Walk {
     fn new(dims: impl Iterator<Item = (usize, usize)>, offset: usize) -> Self {
-        let mut dims: Vec<_> = dims.collect();
+        let mut merged: Vec<(usize, usize)> = Vec::new();
+        for (size, stride) in dims {
+            match merged.last_mut() {
+                Some(outer) if outer.1 == size * stride => *outer = (outer.0 * size, stride),
+                _ => merged.push((size, stride)),
+            }
+        }
+        let mut dims = merged;
         let inner = dims.pop().unwrap_or((1, 1));
         Walk { dims, inner, offset }
     }
 
     /// Copies the values from position `start` of the walk on into `to`.
-    fn copy<T: Copy>(&self, from: &[T], start: usize, to: &mut [T]) {
+    fn copy<T: Element>(&self, from: &[T], start: usize, to: &mut [T]) {
         let (width, stride) = self.inner;
+        // rows whose first values are neighbours in memory: a matrix and its transpose
+        let across = self.dims.last().filter(|&&(_, s)| s == 1 && stride > 1).map_or(0, |&(d, _)| d);
         let (mut row, mut column, mut rest) = (start / width.max(1), start % width.max(1), to);
         while !rest.is_empty() {
             let (mut at, mut r) = (self.offset, row);
             for &(d, s) in self.dims.iter().rev() {
                 at += r % d * s;
                 r /= d;
+            }
+            if across > 0 && column == 0 && rest.len() >= width {
+                let rows = (across - row % across).min(rest.len() / width);
+                let (block, tail) = std::mem::take(&mut rest).split_at_mut(rows * width);
+                transpose(&from[at..], stride, block, width);
+                (row, rest) = (row + rows, tail);
+                continue;
             }
             let n = (width - column).min(rest.len());
             let (run, tail) = std::mem::take(&mut rest).split_at_mut(n);

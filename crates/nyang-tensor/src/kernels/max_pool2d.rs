@@ -21,6 +21,8 @@ pub struct MaxIndices {
     positions: Buffer<u32>,
     input: Shape,
     output: Shape,
+    /// Rows and columns of a window, if the windows lie side by side, each cell in at most one.
+    apart: Option<[usize; 2]>,
 }
 
 impl MaxIndices {
@@ -104,6 +106,16 @@ impl Look {
         let some = !output.contains(&0);
         let along = |axis: usize| (0..if some { output[axis + 2] } else { 0 }).map(|at| cells.reach(axis, at)).collect();
         Look { input, dilation: cells.dilation(), rows: along(0), columns: along(1) }
+    }
+
+    /// Rows and columns of a window, if all have as many and lie side by side.
+    fn apart(&self) -> Option<[usize; 2]> {
+        let size = |along: &[Reach]| {
+            let size = along.first()?.taps.len();
+            let side_by_side = |(at, reach): (usize, &Reach)| reach.first == at * size && reach.taps.len() == size;
+            (size > 0 && along.iter().enumerate().all(side_by_side)).then_some(size)
+        };
+        if self.dilation == [1, 1] { Some([size(&self.rows)?, size(&self.columns)?]) } else { None }
     }
 
     /// Values of a row of the output.
@@ -223,6 +235,12 @@ fn as_floats(positions: &mut [u32]) -> &mut [f32] {
     unsafe { std::slice::from_raw_parts_mut(positions.as_mut_ptr().cast(), positions.len()) }
 }
 
+/// The same to read.
+fn floats(positions: &[u32]) -> &[f32] {
+    // SAFETY: as above.
+    unsafe { std::slice::from_raw_parts(positions.as_ptr().cast(), positions.len()) }
+}
+
 /// The better of two values: the larger, so the first of equals stays; or NaN, the last of them.
 ///
 /// A branch on `v > best` would be guessed wrong every other time. This one is for NaN alone; the other becomes a maximum instruction.
@@ -275,7 +293,7 @@ pub(super) fn maxima<T: Element>(op: &'static str, x: &Tensor<T>, plan: &impl Ce
         Rows { look: &look, x, first: task * (size / row), y, positions: Some(positions) }.fill();
     };
     for_each_pair((out, size), (places, size), fill);
-    Ok((y, MaxIndices { positions, input, output: shape }))
+    Ok((y, MaxIndices { positions, input, output: shape, apart: look.apart() }))
 }
 
 /// The values of [`max_pool2d`], bit for bit, without the positions: for inference.
@@ -299,6 +317,40 @@ pub(super) fn best_values<T: Element>(x: &Tensor<T>, plan: &impl Cells) -> Resul
     Ok(y)
 }
 
+/// The gradient of one image whose windows lie side by side: each cell is written once.
+struct Back<'a> {
+    dy: &'a [f32],
+    positions: &'a [u32],
+    dx: &'a mut [f32],
+    input: [usize; 3],
+    columns: usize,
+    window: [usize; 2],
+}
+
+impl Job for Back<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) {
+        let ([c, _, w], [high, wide], zero) = (self.input, self.window, isa.splat(0.0));
+        let (positions, out) = (floats(self.positions), (self.columns * c).max(1));
+        let mut rows = self.dx.chunks_exact_mut(high * w * c); // as high as a window
+        for (y, (dx, (dy, positions))) in (&mut rows).zip(self.dy.chunks_exact(out).zip(positions.chunks_exact(out))).enumerate() {
+            for (x, lane) in (0..self.columns).flat_map(|x| (0..c).step_by(S::LANES).map(move |lane| (x, lane))) {
+                let end = (lane + S::LANES).min(c);
+                let (dy, best) = (isa.read(&dy[x * c + lane..x * c + end]), isa.read(&positions[x * c + lane..x * c + end]));
+                for (i, j) in (0..high).flat_map(|i| (0..wide).map(move |j| (i, j))) {
+                    let (column, position) = (x * wide + j, (y * high + i) * w + x * wide + j);
+                    let here = isa.same(best, isa.splat(f32::from_bits(position as u32))); // below 2³², as checked
+                    isa.write(&mut dx[(i * w + column) * c + lane..(i * w + column) * c + end], isa.select(here, dy, zero));
+                }
+            }
+            dx.chunks_exact_mut(w * c).for_each(|row| row[self.columns * wide * c..].fill(0.0));
+        }
+        rows.into_remainder().fill(0.0);
+    }
+}
+
 /// dx of the input's shape from dy of the output's, for any max pooling: each dy goes to the cell that gave the maximum; where windows overlap they add up.
 /// Channels-last.
 ///
@@ -313,14 +365,22 @@ pub fn max_pool2d_grad_input<T: Element>(dy: &Tensor<T>, indices: &MaxIndices) -
     let (image, out) = (h.saturating_mul(w).saturating_mul(c).max(1), oh.saturating_mul(ow).saturating_mul(c));
     // a task owns whole images
     for_each_chunk(dx.memory_mut()?, (CHUNK / image).max(1).saturating_mul(image), |start, part| {
-        part.fill(T::ZERO);
         for (i, dx) in part.chunks_exact_mut(image).enumerate() {
             let at = (start / image + i) * out;
-            let pixels = dy[at..at + out].chunks_exact(c).zip(indices.positions[at..at + out].chunks_exact(c));
-            for (dy, positions) in pixels {
-                for (channel, (&d, &position)) in dy.iter().zip(positions).enumerate() {
-                    if position != NOWHERE {
-                        dx[position as usize * c + channel] += d;
+            let (dy, positions) = (&dy[at..at + out], &indices.positions[at..at + out]);
+            match (Kernels::default().simd(), indices.apart, T::f32s(dy)) {
+                (Some(simd), Some(window), Some(dy)) => {
+                    let Some(dx) = T::f32s_mut(dx) else { return };
+                    simd.for_width(c).run(Back { dy, positions, dx, input: [c, h, w], columns: ow, window });
+                }
+                _ => {
+                    dx.fill(T::ZERO);
+                    for (dy, positions) in dy.chunks_exact(c).zip(positions.chunks_exact(c)) {
+                        for (channel, (&d, &position)) in dy.iter().zip(positions).enumerate() {
+                            if position != NOWHERE {
+                                dx[position as usize * c + channel] += d;
+                            }
+                        }
                     }
                 }
             }
@@ -418,6 +478,22 @@ mod tests {
         ) {
             let (dims, window) = ([n, c, size[0], size[1]], Window { kernel, stride, padding, dilation, ceil_mode });
             if Plan::new(&Shape::from(dims), &window).is_ok() {
+                prop_assert!(agrees::<f32>(dims, &window, layout));
+                prop_assert!(agrees::<f64>(dims, &window, layout));
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+        #[test]
+        fn windows_side_by_side_agree_with_plain_loops(
+            n in 0usize..4, c in 0usize..40, size in [1usize..12, 1..12], kernel in [1usize..4, 1..4], ceil_mode: bool, layout in 0usize..3,
+        ) {
+            let (dims, window) = ([n, c, size[0], size[1]], Window { stride: kernel, ceil_mode, ..Window::new(kernel) });
+            if let Ok(plan) = Plan::new(&Shape::from(dims), &window) {
+                let whole = (0..2).all(|axis| !ceil_mode || size[axis] % kernel[axis] == 0);
+                prop_assert!(!whole || n * c == 0 || Look::at(&plan).apart() == Some(kernel));
                 prop_assert!(agrees::<f32>(dims, &window, layout));
                 prop_assert!(agrees::<f64>(dims, &window, layout));
             }

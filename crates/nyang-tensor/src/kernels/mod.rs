@@ -26,6 +26,7 @@ pub mod max_pool2d;
 pub mod peak;
 pub mod simd;
 mod tile;
+pub(crate) mod transpose;
 pub mod upsample2d;
 pub(crate) mod widest;
 mod window;

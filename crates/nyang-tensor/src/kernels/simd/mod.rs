@@ -200,6 +200,8 @@ pub(crate) trait Isa: Copy + Send + Sync {
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
     /// The lanes in which a > b, or a is no number.
     fn beats(self, a: Self::V, b: Self::V) -> Self::Mask;
+    /// The lanes in which a and b have the same bits.
+    fn same(self, a: Self::V, b: Self::V) -> Self::Mask;
     /// a in the lanes of `mask`, b in the others, bit for bit.
     fn select(self, mask: Self::Mask, a: Self::V, b: Self::V) -> Self::V;
     /// The sum of the lanes, halves added to halves.

@@ -79,6 +79,11 @@ impl Isa for Avx2 {
         }
     }
     #[inline(always)]
+    fn same(self, a: __m256, b: __m256) -> __m256i {
+        // SAFETY: as above.
+        unsafe { _mm256_cmpeq_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)) }
+    }
+    #[inline(always)]
     fn select(self, mask: __m256i, a: __m256, b: __m256) -> __m256 {
         // SAFETY: as above.
         unsafe { _mm256_blendv_ps(b, a, _mm256_castsi256_ps(mask)) }
@@ -216,6 +221,11 @@ impl Isa for Avx512 {
     fn beats(self, a: __m512, b: __m512) -> __mmask16 {
         // SAFETY: as above.
         unsafe { _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a) | _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) }
+    }
+    #[inline(always)]
+    fn same(self, a: __m512, b: __m512) -> __mmask16 {
+        // SAFETY: as above.
+        unsafe { _mm512_cmpeq_epi32_mask(_mm512_castps_si512(a), _mm512_castps_si512(b)) }
     }
     #[inline(always)]
     fn select(self, mask: __mmask16, a: __m512, b: __m512) -> __m512 {
