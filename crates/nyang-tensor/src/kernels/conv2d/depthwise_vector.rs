@@ -6,9 +6,11 @@
 #![allow(unsafe_code)] // reads and writes of vectors within bounds that are checked once a row, and tasks that write disjoint rows
 #![allow(clippy::needless_range_loop)] // loops of fixed length, which the compiler unrolls
 
+use std::ops::Range;
+
 use super::End;
 use super::direct_weight::Blocks;
-use super::pass::{Direction, Pass};
+use super::pass::{Class, Direction, Pass};
 use super::patches::Plan;
 use crate::Result;
 use crate::buffer::Buffer;
@@ -19,16 +21,20 @@ use crate::kernels::with_scratch;
 /// Multiply-adds below which sharing the work costs more than it brings.
 const SERIAL: usize = 1 << 17;
 
+/// Multiply-adds of a task, about: 20 µs of work, which waits for memory.
+const TASK: usize = 1 << 18;
+
 /// Pixels that are computed side by side.
 const PIXELS: usize = 4;
 
-/// A row of pixels: `to[p, c] = act(bias[c] + Σ_tap weights[tap, c] · from[place(tap) + p·step + c] + beside[p, c])`.
+/// A row of pixels that see the same taps: `to[p, c] = act(bias[c] + Σ_tap weights[tap, c] · from[place(tap) + p·step + c] + beside[p, c])`.
 struct Row<'a> {
     channels: usize,
     pixels: usize,
     /// Distance between pixels in `from` and in `to`.
     distance: [usize; 2],
-    places: &'a [usize],
+    /// Where each tap of the first pixel lies in `from`, and its weights in `weights`.
+    taps: &'a [[usize; 2]],
     weights: &'a [f32],
     /// Its bias for all channels; beside from the row's first pixel on.
     end: End<'a, f32>,
@@ -42,10 +48,10 @@ impl Job for Row<'_> {
     #[inline(always)]
     fn run<S: Isa>(mut self, isa: S) {
         let (c, [step, by]) = (self.channels, self.distance);
-        let furthest = self.places.iter().max().map_or(0, |place| place + (self.pixels - 1) * step + c);
-        let fits = furthest <= self.from.len()
+        let last = self.taps.iter().fold([0, 0], |[place, weight], tap| [tap[0].max(place), tap[1].max(weight)]);
+        let fits = self.pixels > 0
+            && (self.taps.is_empty() || last[0] + (self.pixels - 1) * step + c <= self.from.len() && last[1] + c <= self.weights.len())
             && (self.pixels - 1) * by + c <= self.to.len()
-            && self.places.len() * c <= self.weights.len()
             && self.end.beside.is_none_or(|beside| (self.pixels - 1) * by + c <= beside.len())
             && self.end.bias.is_none_or(|bias| bias.len() >= c);
         debug_assert!(fits, "a row reaches outside its memory");
@@ -86,8 +92,8 @@ impl Row<'_> {
             };
             let mut sums = [start; P];
             let from = self.from.as_ptr().add(pixel * self.distance[0] + channel);
-            for (tap, &place) in self.places.iter().enumerate() {
-                let weight = isa.load_masked(self.weights.as_ptr().add(tap * self.channels + channel), mask);
+            for &[place, weight] in self.taps {
+                let weight = isa.load_masked(self.weights.as_ptr().add(weight + channel), mask);
                 for p in 0..P {
                     let x = isa.load_masked(from.wrapping_add(place + p.wrapping_mul(self.distance[0])), mask);
                     sums[p] = isa.mul_add(weight, x, sums[p]);
@@ -106,8 +112,9 @@ impl Row<'_> {
     }
 }
 
-/// Computes `target` from `source` (y from x, or dx from dy) with the weight `[C, 1, KH, KW]`, row-major; no size is zero. `None` if the
-/// padding is so absurd that this is not the way.
+/// Computes `target` from `source` (y from x, or dx from dy) with the weight `[C, 1, KH, KW]`, row-major; no size is zero.
+///
+/// Pixels near the border see fewer taps: a row is its pixels that see the most, together, and the others one by one.
 pub(super) fn convolve(
     simd: Simd,
     plan: &Plan,
@@ -115,27 +122,51 @@ pub(super) fn convolve(
     [source, weight]: [&[f32]; 2],
     end: End<'_, f32>,
     target: &mut [f32],
-) -> Option<Result<()>> {
+) -> Result<()> {
     let pass = Pass::new(plan, direction);
     let c = plan.input[1];
-    let mut by_tap = match Buffer::stale(pass.order.len() * c) {
-        Ok(by_tap) => by_tap,
-        Err(error) => return Some(Err(error)),
-    };
+    let mut by_tap = Buffer::stale(pass.order.len() * c)?;
     for (row, &tap) in by_tap.chunks_exact_mut(c).zip(&pass.order) {
         row.iter_mut().enumerate().for_each(|(channel, w)| *w = weight[channel * plan.taps + tap]);
     }
     let (target, simd) = (Shared::new(target), simd.for_width(c));
+    let ([height, width, _], [rows, columns, _]) = (pass.source, pass.target);
     let distance = [pass.step[1] * c, pass.by[1] * c];
-    pass.run(source, 1, |_, block| {
-        pass.for_each_row(&block, |class, places, from, to| {
-            let pixels = class.count[1];
-            let weights = &by_tap[class.before * c..];
+    let work = pass.order.len().saturating_mul(columns * c); // of a row, at most
+    let size = (TASK / work.max(1)).clamp(1, rows);
+    let blocks = rows.div_ceil(size);
+    let parallel = work.saturating_mul(rows * pass.images) >= SERIAL;
+    with_scratch::<f32>(pass.images * blocks, 0, parallel, |_, task| {
+        let (n, first) = (task / blocks, task % blocks * size);
+        let image = &source[n * height * width * c..][..height * width * c];
+        let mut taps = Vec::with_capacity(pass.order.len());
+        // some pixels of a row of a class, all of which see taps `columns` of those that see `row`
+        let mut pixels = |class: &Class, row: usize, range: Range<usize>| {
+            let at = |i: usize, axis: usize, first: usize| (i * pass.step[axis]) as isize + class.offsets[first][axis];
+            taps.clear();
+            for tap in 0..class.offsets.len() {
+                let (y, x) = (at(row, 0, tap), at(range.start, 1, tap));
+                if (0..height as isize).contains(&y) && (0..width as isize).contains(&x) {
+                    taps.push([(y as usize * width + x as usize) * c, (class.before + tap) * c]);
+                }
+            }
+            let y = class.first[0] + row * pass.by[0];
+            let to = ((n * rows + y) * columns + class.first[1] + range.start * pass.by[1]) * c;
             let end = End { beside: end.beside.map(|beside| &beside[to..]), ..end };
             // SAFETY: a task has its rows of the target for itself.
-            let to = unsafe { target.from(to).row((pixels - 1) * distance[1] + c) };
-            simd.run(Row { channels: c, pixels, distance, places, weights, end, from, to });
-        });
+            let to = unsafe { target.from(to).row((range.len() - 1) * distance[1] + c) };
+            simd.run(Row { channels: c, pixels: range.len(), distance, taps: &taps, weights: &by_tap, end, from: image, to });
+        };
+        for class in pass.classes.iter().filter(|class| class.count[1] > 0) {
+            let inner = class.inner(1, width, pass.step[1]);
+            let [from, to] = pass.class_rows(class, &(first..rows.min(first + size)));
+            for row in from..to {
+                (0..inner.start).chain(inner.end..class.count[1]).for_each(|pixel| pixels(class, row, pixel..pixel + 1));
+                if !inner.is_empty() {
+                    pixels(class, row, inner.clone());
+                }
+            }
+        }
     })
 }
 

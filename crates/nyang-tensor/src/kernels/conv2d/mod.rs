@@ -205,7 +205,7 @@ fn by_vectors<T: Element>(
         return None;
     }
     if plan.is_depthwise() {
-        return depthwise_vector::convolve(simd, plan, direction, [source, w], end, target);
+        return Some(depthwise_vector::convolve(simd, plan, direction, [source, w], end, target));
     }
     let weight = Weight {
         values: w,

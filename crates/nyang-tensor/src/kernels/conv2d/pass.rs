@@ -41,6 +41,17 @@ pub(super) struct Class {
     pub before: usize,
 }
 
+impl Class {
+    /// The pixels along an axis all of whose taps lie on a source of this size, where what they see is `step` apart.
+    pub fn inner(&self, axis: usize, size: usize, step: usize) -> Range<usize> {
+        let least = |at: isize| (at.max(0) as usize).div_ceil(step); // the first pixel that sees `at` or more
+        let along = || self.offsets.iter().map(|offset| offset[axis]);
+        let first = along().map(|offset| least(-offset)).max().unwrap_or(0).min(self.count[axis]);
+        let last = along().map(|offset| least(size as isize - offset)).min().unwrap_or(usize::MAX).min(self.count[axis]);
+        first..last.max(first)
+    }
+}
+
 /// In which direction a pass goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
@@ -86,11 +97,12 @@ impl Pass {
         let window = &plan.g.window;
         let (stride, [kh, kw]) = (window.stride, window.kernel);
         let pad = [window.padding[0][0], window.padding[1][0]];
-        let ([images, c, mut h, mut w], [_, o, mut oh, mut ow]) = (plan.input, plan.output);
+        let ([mut images, c, mut h, mut w], [_, o, mut oh, mut ow]) = (plan.input, plan.output);
         if plan.is_pointwise() {
-            // neighbouring rows as one, so that products have rows enough
-            let fold = (1..=h).filter(|f| h.is_multiple_of(*f) && w.saturating_mul(*f) <= 64).max().unwrap_or(1);
-            ([h, w], [oh, ow]) = ([h / fold, w * fold], [h / fold, w * fold]);
+            // all pixels of the batch as one image with longer or shorter rows, so that products have rows enough
+            let pixels = images * h * w;
+            let width = (1..=64).rev().find(|width| pixels.is_multiple_of(*width)).unwrap_or(1);
+            (images, [h, w], [oh, ow]) = (1, [pixels / width, width], [pixels / width, width]);
         }
         let tap = |axis: usize, tap: usize| (tap * window.dilation[axis]) as isize; // below the padded size: fits
         let (mut classes, mut order) = (Vec::new(), Vec::new());
@@ -187,7 +199,7 @@ impl Pass {
     }
 
     /// Which of a class's rows are among these rows of the target.
-    fn class_rows(&self, class: &Class, rows: &Range<usize>) -> [usize; 2] {
+    pub fn class_rows(&self, class: &Class, rows: &Range<usize>) -> [usize; 2] {
         [rows.start, rows.end].map(|row| row.saturating_sub(class.first[0]).div_ceil(self.by[0]).min(class.count[0]))
     }
 
