@@ -24,6 +24,10 @@ const SERIAL: usize = 1 << 17;
 /// Multiply-adds of a task, about: 20 µs of work, which waits for memory.
 const TASK: usize = 1 << 18;
 
+/// Numbers of x that a block of pixels sees in the gradient of the weight, about: they stay in the second-level cache while each vector of
+/// channels meets them all.
+const SEEN: usize = 32 * 1024;
+
 /// Pixels that are computed side by side.
 const PIXELS: usize = 4;
 
@@ -246,7 +250,8 @@ impl Sums<'_> {
 /// dw `[C, 1, KH, KW]`, row-major, += the gradient; no size is zero. `None` if the padding is so absurd that this is not the way.
 pub(super) fn grad_weight(simd: Simd, plan: &Plan, dy: &[f32], x: &[f32], dw: &mut [f32]) -> Option<Result<()>> {
     let (c, taps, pixels, window) = (plan.input[1], plan.taps, plan.output[3], &plan.g.window);
-    let blocks = Blocks::new(plan)?;
+    let seen_by_a_pixel = window.stride[0].saturating_mul(window.stride[1]).saturating_mul(c);
+    let blocks = Blocks::new(plan, (SEEN / seen_by_a_pixel).clamp(1, 256))?;
     let [down, right] = [window.dilation[0] * blocks.line, window.dilation[1] * c];
     let offsets: Vec<usize> = (0..taps).map(|tap| tap / window.kernel[1] * down + tap % window.kernel[1] * right).collect();
     let (simd, size, step) = (simd.for_width(c), taps * c, window.stride[1] * c);

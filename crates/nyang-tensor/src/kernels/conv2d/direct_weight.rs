@@ -54,11 +54,11 @@ pub(super) struct Seen<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    /// The blocks of a convolution none of whose sizes is zero; `None` if the padding is so absurd that this is not the way.
-    pub fn new(plan: &'a Plan) -> Option<Self> {
+    /// Blocks of about `pixels` for a convolution none of whose sizes is zero; `None` if the padding is so absurd that this is not the way.
+    pub fn new(plan: &'a Plan, pixels: usize) -> Option<Self> {
         let ([n, c, h, w], [_, o, oh, ow], window) = (plan.input, plan.output, &plan.g.window);
-        let rows = oh.div_ceil((oh * ow / PIXELS).clamp(1, oh));
-        let images = if rows == oh { (PIXELS / (oh * ow)).clamp(1, n) } else { 1 };
+        let rows = oh.div_ceil((oh * ow / pixels).clamp(1, oh));
+        let images = if rows == oh { (pixels / (oh * ow)).clamp(1, n) } else { 1 };
         let per_image = oh.div_ceil(rows);
         let count = per_image * n.div_ceil(images);
         let pieces = (PARTIAL_BYTES / (o * plan.depth() * size_of::<f32>())).clamp(1, PIECES).min(count);
@@ -105,7 +105,7 @@ impl<'a> Blocks<'a> {
 pub(super) fn grad_weight(simd: Simd, plan: &Plan, dy: &[f32], x: &[f32], dw: &mut [f32]) -> Option<Result<()>> {
     let ([_, c, ..], [n, o, oh, ow], window) = (plan.input, plan.output, &plan.g.window);
     let ([kh, kw], [down, right], step) = (window.kernel, window.dilation, window.stride[1] * c);
-    let (simd, blocks) = (simd.for_width(plan.og), Blocks::new(plan)?);
+    let (simd, blocks) = (simd.for_width(plan.og), Blocks::new(plan, PIXELS)?);
     let together = plan.g.groups == 1 && right == 1; // all taps of a kernel row
     let run = if together { kw * c } else { plan.cg };
     let taps: Vec<usize> = (0..kh * kw).filter(|t| !together || t % kw == 0).collect();
