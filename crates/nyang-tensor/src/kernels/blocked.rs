@@ -21,8 +21,10 @@ const COLUMNS: usize = 192;
 const DEPTH: usize = 256;
 /// Numbers of A in a block of rows that meet rows.
 const DOTS: usize = 64 * 1024;
-/// Rows of A from which on packing B costs less than reading it in pieces.
-const PACK_FROM: usize = 64;
+/// Rows of A from which on packing B costs less than reading it in pieces: sooner where B's rows are a multiple of `SETS` numbers apart,
+/// which the caches would put into a few of their sets.
+const PACK_FROM: [usize; 2] = [256, 64];
+const SETS: usize = 1024;
 /// Multiply-adds (a single row counts as eight: it waits for memory) below which sharing the work costs more than it brings.
 const SERIAL: usize = 1 << 20;
 
@@ -62,7 +64,7 @@ pub(super) fn gemm(
         return Ok(());
     }
     let width = panel_width(simd);
-    let pack = b.column != 1 || m >= PACK_FROM;
+    let pack = b.column != 1 || m >= PACK_FROM[usize::from(b.row.is_multiple_of(SETS))];
     let mut packed = Buffer::stale(if pack { packed_len(simd, k, n) } else { 0 })?;
     if pack {
         let fill = |start: usize, panel: &mut [f32]| {
