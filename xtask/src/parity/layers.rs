@@ -3,7 +3,7 @@
 use nyang_nn::case::{CASES, Case};
 use nyang_nn::check::spread_state;
 use nyang_nn::loss::{self, Loss, LossCase};
-use nyang_nn::{Ctx, Element, Init, Mode, Module, Param, Path, Rng, StateDict, StateValue, Targets, Tensor, Visit};
+use nyang_nn::{Ctx, Element, Init, Kernels, Mode, Module, Param, Path, Rng, StateDict, StateValue, Targets, Tensor, Visit};
 
 use super::question::{Answer, Anything, Question, array, given, tensor};
 use super::store::{Array, Arrays, Values};
@@ -55,16 +55,21 @@ pub fn of_module(
         given.insert("mask".into(), array(&module.forward(ones, &mut context(Mode::Train))?));
     }
     let question = |(mode, word, how): (Mode, &str, &'static str)| {
-        let (build_f64, build_f32) = (build_f64.clone(), build_f32.clone());
-        let f64 = move |given: &Arrays| answer(build_f64(&mut Init::seed(0))?, mode, given);
-        let f32 = move |given: &Arrays| answer(build_f32(&mut Init::seed(0))?, mode, given);
-        Question::new((format!("{name} {word}"), how, torch.to_owned()), given.clone(), f64, f32)
+        let build_f64 = build_f64.clone();
+        let f64 = move |given: &Arrays| answer(build_f64(&mut Init::seed(0))?, mode, given, Kernels::default());
+        let by = |kernels: Kernels| {
+            let build = build_f32.clone();
+            move |given: &Arrays| answer(build(&mut Init::seed(0))?, mode, given, kernels)
+        };
+        let question = Question::new((format!("{name} {word}"), how, torch.to_owned()), given.clone(), f64, by(Kernels::default()));
+        let others = Kernels::available().into_iter().filter(|kernels| *kernels != Kernels::default());
+        others.fold(question, |question, kernels| question.and(by(kernels)))
     };
     Ok(MODES.map(question).into())
 }
 
 /// A layer's `y`, `dx`, `grad.…`, and `state.…` afterwards.
-fn answer<T: Element>(mut module: Box<dyn Module<T>>, mode: Mode, arrays: &Arrays) -> Answer {
+fn answer<T: Element>(mut module: Box<dyn Module<T>>, mode: Mode, arrays: &Arrays, kernels: Kernels) -> Answer {
     let mut state = StateDict::default();
     for (name, array) in arrays.iter().filter_map(|(name, array)| Some((name.strip_prefix("state.")?, array))) {
         let value = match &array.values {
@@ -75,6 +80,7 @@ fn answer<T: Element>(mut module: Box<dyn Module<T>>, mode: Mode, arrays: &Array
     }
     state.load_into(module.as_mut())?;
     let mut cx = context(mode);
+    cx.kernels = kernels;
     let y = module.forward(tensor(given(arrays, "x")?)?, &mut cx)?;
     let dx = module.backward(tensor(given(arrays, "dy")?)?, &mut cx)?;
 

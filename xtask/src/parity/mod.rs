@@ -156,7 +156,8 @@ fn compare(question: &Question, answers: &Arrays) -> Row {
             Default::default()
         }
     };
-    let (high, low) = (against(question.answer_f64()), against(question.answer_f32()));
+    let high = against(question.answer_f64());
+    let low = question.answers_f32().map(against).fold(<(f64, String)>::default(), |worst, one| if one.0 > worst.0 { one } else { worst });
     Row { f64: high, f32: low, ..row }
 }
 

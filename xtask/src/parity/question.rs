@@ -10,6 +10,8 @@ pub type Anything = Box<dyn std::error::Error>;
 /// Numbers by name, or why there are none.
 pub type Answer = Result<Arrays, Anything>;
 
+type Answerer = Box<dyn Fn(&Arrays) -> Answer>;
+
 /// One question.
 pub struct Question {
     /// The case's name: `Conv2d/strided train`, `AdamW/2`.
@@ -20,8 +22,8 @@ pub struct Question {
     pub torch: String,
     /// The numbers that both get.
     pub given: Arrays,
-    f64: Box<dyn Fn(&Arrays) -> Answer>,
-    f32: Box<dyn Fn(&Arrays) -> Answer>,
+    f64: Answerer,
+    f32: Vec<Answerer>,
 }
 
 impl Question {
@@ -32,7 +34,13 @@ impl Question {
         f64: impl Fn(&Arrays) -> Answer + 'static,
         f32: impl Fn(&Arrays) -> Answer + 'static,
     ) -> Self {
-        Question { name, how, torch, given, f64: Box::new(f64), f32: Box::new(f32) }
+        Question { name, how, torch, given, f64: Box::new(f64), f32: vec![Box::new(f32)] }
+    }
+
+    /// The same, with another way to our answer in f32, which must be right too.
+    pub fn and(mut self, f32: impl Fn(&Arrays) -> Answer + 'static) -> Self {
+        self.f32.push(Box::new(f32));
+        self
     }
 
     /// A question about numbers that are f64 whatever the tensors are: learning rates, scores.
@@ -45,9 +53,9 @@ impl Question {
         (self.f64)(&self.given)
     }
 
-    /// The same in f32, from the same numbers, rounded.
-    pub fn answer_f32(&self) -> Answer {
-        (self.f32)(&self.given)
+    /// The same in f32, from the same numbers, rounded; once for each way to it.
+    pub fn answers_f32(&self) -> impl Iterator<Item = Answer> {
+        self.f32.iter().map(|answer| answer(&self.given))
     }
 }
 
