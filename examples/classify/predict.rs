@@ -1,12 +1,16 @@
 //! `classify predict MODEL FILE…`: what is on each picture.
 
+use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nyang_train::prelude::*;
 use serde_json::{Value, json};
 
 use crate::Outcome;
+
+/// The side in pixels that small pictures of evidence are enlarged to, about.
+const SHOWN: usize = 256;
 
 /// What stands behind `predict`.
 #[derive(clap::Args)]
@@ -22,17 +26,39 @@ pub struct Arguments {
     /// Look at each picture mirrored too, and average
     #[arg(long)]
     flips: bool,
+    /// Write a picture for each file to this folder: where the evidence for its class is
+    #[arg(long, value_name = "FOLDER")]
+    grad_cam: Option<PathBuf>,
     /// End standard output with one line of JSON
     #[arg(long)]
     json: bool,
 }
 
+/// Predicts one file, and writes where the evidence is.
+fn explain(classifier: &mut Classifier, file: &Path, to: &Path) -> Result<Prediction> {
+    let (prediction, picture) = classifier.explain(classifier.decode().file(file)?)?;
+    picture.enlarged(SHOWN / picture.width().max(picture.height()).max(1)).save(to)?;
+    Ok(prediction)
+}
+
+/// The name of a picture for the file at this place of the command line: no two are alike.
+fn picture_name(i: usize, file: &Path) -> String {
+    format!("{}-{}.png", i + 1, file.file_stem().unwrap_or_default().to_string_lossy())
+}
+
 /// Predicts file by file; those that cannot be read are said, and the others done all the same.
 pub fn run(arguments: &Arguments) -> Outcome {
-    let classifier = Classifier::load(&arguments.model)?.flips(arguments.flips);
+    let mut classifier = Classifier::load(&arguments.model)?.flips(arguments.flips);
+    if let Some(folder) = &arguments.grad_cam {
+        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}; give a folder that can be written", folder.display()))?;
+    }
     let (mut found, mut failed): (Vec<Value>, Vec<Value>) = (Vec::new(), Vec::new());
-    for file in &arguments.files {
-        match classifier.predict_file(file) {
+    for (i, file) in arguments.files.iter().enumerate() {
+        let predicted = match &arguments.grad_cam {
+            None => classifier.predict_file(file),
+            Some(folder) => explain(&mut classifier, file, &folder.join(picture_name(i, file))),
+        };
+        match predicted {
             Ok(prediction) => {
                 let top = prediction.top(arguments.top.max(1));
                 if !arguments.json {

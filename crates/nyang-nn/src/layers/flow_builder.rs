@@ -4,7 +4,8 @@ use nyang_tensor::{Element, Shape};
 
 use super::{
     AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, BatchNorm2d, Conv2d, Dropout, Dropout2d, Elu, Flatten, Flow, Gelu, GlobalAvgPool2d,
-    Hardswish, LeakyRelu, Linear, MaxPool2d, PRelu, Relu, Relu6, Reshape, Selu, Sigmoid, Silu, SqueezeExcite, Tanh, Upsample, UpsampleMode,
+    Hardswish, LeakyRelu, Linear, MaxPool2d, Mish, PRelu, Relu, Relu6, Reshape, Selu, Sigmoid, Silu, SqueezeExcite, Tanh, Upsample,
+    UpsampleMode,
 };
 use crate::{Error, Init, Module, Padding, Pair, Result, Scheme};
 
@@ -67,6 +68,7 @@ enum Activation {
     Elu { alpha: f64 },
     Selu,
     Silu,
+    Mish,
     Gelu,
     Hardswish,
     Tanh,
@@ -133,6 +135,11 @@ impl FlowBuilder {
     /// x σ(x), also called Swish: [`Silu`].
     pub fn silu(self) -> Self {
         self.step(Step::Activation(Activation::Silu))
+    }
+
+    /// x tanh(ln(1 + eˣ)): [`Mish`].
+    pub fn mish(self) -> Self {
+        self.step(Step::Activation(Activation::Mish))
     }
 
     /// x Φ(x), the exact form: [`Gelu`].
@@ -281,6 +288,7 @@ impl Activation {
             Activation::Elu { alpha } => flow.then(Elu::new(alpha)?),
             Activation::Selu => flow.then(Selu::new()),
             Activation::Silu => flow.then(Silu::new()),
+            Activation::Mish => flow.then(Mish::new()),
             Activation::Gelu => flow.then(Gelu::new()),
             Activation::Hardswish => flow.then(Hardswish::new()),
             Activation::Tanh => flow.then(Tanh::new()),
@@ -292,7 +300,7 @@ impl Activation {
     fn scheme(self) -> Scheme {
         match self {
             Activation::Relu | Activation::LeakyRelu { .. } | Activation::PRelu | Activation::Relu6 => Scheme::HeNormal,
-            Activation::Elu { .. } | Activation::Silu | Activation::Gelu | Activation::Hardswish => Scheme::HeNormal,
+            Activation::Elu { .. } | Activation::Silu | Activation::Mish | Activation::Gelu | Activation::Hardswish => Scheme::HeNormal,
             Activation::Selu => Scheme::XavierFanIn,
             Activation::Tanh | Activation::Sigmoid => Scheme::XavierUniform,
         }
@@ -360,13 +368,14 @@ mod tests {
     #[test]
     fn each_activation_is_built_and_has_its_scheme() {
         type Step = fn(FlowBuilder) -> FlowBuilder;
-        let table: [(Step, &str, &str); 12] = [
+        let table: [(Step, &str, &str); 13] = [
             (|b| b.relu(), "Relu", "he_normal"),
             (|b| b.leaky_relu(0.01), "LeakyRelu", "he_normal"),
             (|b| b.prelu(), "PRelu", "he_normal"),
             (|b| b.relu6(), "Relu6", "he_normal"),
             (|b| b.elu(1.0), "Elu", "he_normal"),
             (|b| b.silu(), "Silu", "he_normal"),
+            (|b| b.mish(), "Mish", "he_normal"),
             (|b| b.gelu(), "Gelu", "he_normal"),
             (|b| b.hardswish(), "Hardswish", "he_normal"),
             (|b| b.selu(), "Selu", "xavier_fan_in"),

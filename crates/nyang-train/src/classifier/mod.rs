@@ -12,6 +12,7 @@ use nyang_data::{Channels, Decode, Image, Loader, Transform};
 use nyang_nn::{CrossEntropy, Ctx, Module, Registry, Rng, Shape, Tensor};
 
 use crate::evaluate::{evaluate_epoch, softmax_rows};
+use crate::insight::{Picture, grad_cam};
 use crate::{Callback, Control, Error, Evaluation, ModelCard, Position, Result, load_model_with, save_model};
 
 /// How many images [`Classifier::predict_batch`] gives the model at once.
@@ -149,6 +150,20 @@ impl Classifier {
         }
     }
 
+    /// What the model says of one image, and where the evidence for it is: [`grad_cam`] over the image as the model sees it.
+    ///
+    /// # Errors
+    /// As [`Classifier::predict_image`]; as [`grad_cam`] for a model none of whose layers has places.
+    pub fn explain(&mut self, image: Image) -> Result<(Prediction, Picture)> {
+        let prediction = self.predict_image(image.clone())?;
+        let image = self.card.transforms.apply(image, &mut Rng::seed(0))?.to_tensor()?;
+        let batch = Tensor::stack(&[image])?;
+        let (normalize, model) = (self.card.normalize.as_ref(), self.model.as_mut());
+        let seen = normalize.map_or(Ok(batch.clone()), |normalize| normalize.apply(batch))?.select(0, 0)?;
+        let picture = grad_cam(model, &seen, prediction.class, None)?.over(&seen, normalize)?;
+        Ok((prediction, picture))
+    }
+
     /// What the model says of each image. The images are transformed already; they are standardised here.
     ///
     /// # Shapes
@@ -276,6 +291,31 @@ mod tests {
         let flow = Flow::new().then(nyang_nn::Flatten::new()).then(model);
         let card = ModelCard { classes: vec!["left".into(), "right".into()], input: vec![1, 2, 2], temperature, ..ModelCard::default() };
         Classifier::new(Box::new(flow), card).unwrap()
+    }
+
+    #[test]
+    fn the_evidence_is_grad_cams_over_the_image_as_the_model_sees_it() {
+        let model = Flow::input([1, 4, 4]).conv(3, 3).relu().global_avg_pool().linear(2).build(&mut Init::seed(3)).unwrap();
+        let normalize = Normalize::new([0.5], [0.25]).unwrap();
+        let card = ModelCard {
+            classes: vec!["a".into(), "b".into()],
+            input: vec![1, 4, 4],
+            transforms: transforms![CenterCrop::new(4, 4)],
+            normalize: Some(normalize.clone()),
+            ..ModelCard::default()
+        };
+        let mut classifier = Classifier::new(Box::new(model), card).unwrap();
+        let image = Image::from_bytes(6, 6, 1, (0..36).map(|i| i * 7).collect()).unwrap();
+        let (prediction, picture) = classifier.explain(image.clone()).unwrap();
+        assert_eq!(prediction.class, classifier.predict_image(image).unwrap().class);
+
+        // rows and columns 1 to 4 of the image
+        let cut = Tensor::from_fn([1, 4, 4], |i| ((((i / 4 + 1) * 6 + i % 4 + 1) * 7) as f32 / 255.0 - 0.5) / 0.25).unwrap();
+        let expected = grad_cam(classifier.model.as_mut(), &cut, prediction.class, None).unwrap().over(&cut, Some(&normalize)).unwrap();
+        let far = |(a, b): (&u8, &u8)| a.abs_diff(*b) > 1; // the last bit of the standardisation
+        assert!(picture.rgb().len() == 48 && !picture.rgb().iter().zip(expected.rgb()).any(far));
+        let without_places = by_side(None).explain(Image::from_floats(2, 2, 1, vec![1.0; 4]).unwrap()).err().unwrap();
+        assert!(without_places.to_string().contains("layer"), "{without_places}");
     }
 
     #[test]
