@@ -45,7 +45,7 @@ pub struct Choices {
     /// Further logs beside history.csv and report.html, each in the run's folder
     #[arg(long, value_enum, value_name = "LOG")]
     log: Vec<Log>,
-    /// Whether a mirror image shows the same: not so for letters and digits [default: yes for colour, unless --augment none]
+    /// Whether a mirror image shows the same: not so for letters and digits [default: yes for colour, no for grey images and with --augment none]
     #[arg(long)]
     flip: Option<bool>,
 }
