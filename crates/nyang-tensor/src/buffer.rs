@@ -2,15 +2,16 @@
 //!
 //! A fresh megabyte from the operating system costs 0.3–0.4 ms in page faults, and a training step would ask for the same sizes
 //! again and again. So a block that is dropped goes to a free list of its size class, and the next request of that class takes it.
-//! Every block is zeroed once, when the system hands it out; from then on it always holds *some* numbers, so a
+//! Every block is zero when the system hands it out; from then on it always holds *some* numbers, so a
 //! [`Buffer::stale`] one may be read safely, it is only of no use before it has been written.
 //!
 //! The system's pages have 4 KB, and a core remembers where some two thousand of them lie: 8 MB, less than a large model's weights. Blocks
-//! of 2 MB and more ask Linux for pages of that size.
+//! of 2 MB and more ask Linux for pages of that size. The system clears such a page when it is first written, so by whichever of the
+//! threads writes there: zeroing it here as well would do the work twice, and on one core.
 
 #![allow(unsafe_code)] // the pool: raw blocks, their lifetime, and slices over them
 
-use std::alloc::{Layout, alloc, dealloc};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -37,7 +38,7 @@ impl Pod for u32 {}
 /// Alignment of every block, in bytes: a cache line and the widest vector register.
 pub const ALIGNMENT: usize = 64;
 
-/// The size of a large page, and what blocks of that size and more are aligned to.
+/// The size of a large page.
 const LARGE_PAGE: usize = 2 << 20;
 
 /// Size classes: four to each doubling, from 64 bytes up, so that at most a fifth of a block is unused.
@@ -69,42 +70,95 @@ unsafe impl Send for Block {}
 unsafe impl Sync for Block {}
 
 impl Block {
-    fn layout(class: usize) -> Option<Layout> {
-        let bytes = class_bytes(class)?;
-        Layout::from_size_align(bytes, if bytes < LARGE_PAGE { ALIGNMENT } else { LARGE_PAGE }).ok()
-    }
-
     /// Zeroed memory from the system.
     fn fresh(class: usize) -> Option<Block> {
-        let layout = Block::layout(class)?;
-        // SAFETY: the layout's size is at least one cache line, never zero.
-        let start = NonNull::new(unsafe { alloc(layout) })?;
-        if layout.size() >= LARGE_PAGE {
-            ask_for_large_pages(start, layout.size());
-        }
-        // SAFETY: as many bytes were just allocated, and any byte is a value of `u8`.
-        unsafe { start.as_ptr().write_bytes(0, layout.size()) };
+        let bytes = class_bytes(class)?;
+        let start = if bytes < LARGE_PAGE {
+            // SAFETY: the layout's size is at least one cache line, never zero.
+            NonNull::new(unsafe { alloc_zeroed(Layout::from_size_align(bytes, ALIGNMENT).ok()?) })?
+        } else {
+            large::allocate(bytes)?
+        };
         Some(Block { start, class })
     }
 
     fn free(self) {
-        if let Some(layout) = Block::layout(self.class) {
-            // SAFETY: `start` came from `alloc` with this very layout, and `self` is consumed: it is freed once.
+        let Some(bytes) = class_bytes(self.class) else { return };
+        if bytes >= LARGE_PAGE {
+            // SAFETY: `start` came from `large::allocate` with as many bytes, and `self` is consumed: it is freed once.
+            unsafe { large::free(self.start, bytes) }
+        } else if let Ok(layout) = Layout::from_size_align(bytes, ALIGNMENT) {
+            // SAFETY: `start` came from `alloc_zeroed` with this very layout, and `self` is consumed: it is freed once.
             unsafe { dealloc(self.start.as_ptr(), layout) }
         }
     }
 }
 
-/// Asks for large pages where none has been touched yet. A system that has none to give goes on with small ones.
+/// Blocks that are mapped by themselves, in large pages where the system has them to give.
 #[cfg(target_os = "linux")]
-fn ask_for_large_pages(start: NonNull<u8>, bytes: usize) {
-    let whole = bytes / LARGE_PAGE * LARGE_PAGE;
-    // SAFETY: the pages belong to a block that was just allocated and is aligned to them; the advice changes no byte of it.
-    unsafe { libc::madvise(start.as_ptr().cast(), whole, libc::MADV_HUGEPAGE) };
+mod large {
+    use std::ptr::{self, NonNull};
+
+    use super::LARGE_PAGE;
+
+    /// As many bytes, zero, from a large page's edge on.
+    pub fn allocate(bytes: usize) -> Option<NonNull<u8>> {
+        let mapped = bytes.checked_add(LARGE_PAGE)?; // an edge lies somewhere in the first large page
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping, backed by no file, at a place of the system's choice: it takes no memory from anyone.
+        let found = unsafe { libc::mmap(ptr::null_mut(), mapped, access, kind, -1, 0) };
+        if found == libc::MAP_FAILED {
+            return None;
+        }
+        let found = found.cast::<u8>();
+        let before = found.align_offset(LARGE_PAGE);
+        // SAFETY: `before` is less than a large page, so the block and what lies before and after it are parts of the mapping, each of
+        // whole small pages (every class of this size is a multiple of them); what is given back is referred to by nobody.
+        unsafe {
+            let start = found.add(before);
+            if before > 0 {
+                libc::munmap(found.cast(), before);
+            }
+            if before < LARGE_PAGE {
+                libc::munmap(start.add(bytes).cast(), LARGE_PAGE - before);
+            }
+            libc::madvise(start.cast(), bytes, libc::MADV_HUGEPAGE); // refused where the system has none: small pages do as well
+            NonNull::new(start)
+        }
+    }
+
+    /// Gives a block back to the system.
+    ///
+    /// # Safety
+    /// `start` is from [`allocate`] with as many bytes, and nothing refers to the block any more.
+    pub unsafe fn free(start: NonNull<u8>, bytes: usize) {
+        // SAFETY: by this function's contract the range is one mapping's, and nobody's.
+        unsafe { libc::munmap(start.as_ptr().cast(), bytes) };
+    }
 }
 
+/// Elsewhere a large block comes from the allocator as the others do.
 #[cfg(not(target_os = "linux"))]
-fn ask_for_large_pages(_: NonNull<u8>, _: usize) {}
+mod large {
+    use std::alloc::{Layout, alloc_zeroed, dealloc};
+    use std::ptr::NonNull;
+
+    use super::ALIGNMENT;
+
+    pub fn allocate(bytes: usize) -> Option<NonNull<u8>> {
+        // SAFETY: a large block's size is never zero.
+        NonNull::new(unsafe { alloc_zeroed(Layout::from_size_align(bytes, ALIGNMENT).ok()?) })
+    }
+
+    /// # Safety
+    /// `start` is from [`allocate`] with as many bytes, and nothing refers to the block any more.
+    pub unsafe fn free(start: NonNull<u8>, bytes: usize) {
+        if let Ok(layout) = Layout::from_size_align(bytes, ALIGNMENT) {
+            // SAFETY: by this function's contract the layout is the allocation's.
+            unsafe { dealloc(start.as_ptr(), layout) }
+        }
+    }
+}
 
 /// The idle blocks, by class.
 static POOL: Mutex<[Vec<Block>; CLASSES]> = Mutex::new([const { Vec::new() }; CLASSES]);
@@ -185,7 +239,7 @@ impl<P: Pod> Deref for Buffer<P> {
     type Target = [P];
     fn deref(&self) -> &[P] {
         match &self.block {
-            // SAFETY: the block is aligned to 64 bytes, holds at least `len` elements, was zeroed when fresh and only ever
+            // SAFETY: the block is aligned to 64 bytes, holds at least `len` elements, was zero when fresh and only ever
             // written as `Pod` numbers since, so every element is initialised; it lives as long as `self`.
             Some(block) => unsafe { std::slice::from_raw_parts(block.start.cast::<P>().as_ptr(), self.len) },
             None => &[],

@@ -76,8 +76,12 @@ impl Metric {
 pub(crate) struct Record {
     metric: Metric,
     min_delta: f64,
+    /// Whether the lower validation loss decides between equal values.
+    by_loss: bool,
     /// The best value; nothing before the first.
     pub value: Option<f64>,
+    /// The validation loss that it came with.
+    loss: f64,
     /// The epoch it is from, from 1; 0 before the first.
     pub epoch: usize,
 }
@@ -85,24 +89,31 @@ pub(crate) struct Record {
 impl Record {
     /// No value yet. A new one is better if it is by more than `min_delta`.
     pub fn new(metric: Metric, min_delta: f64) -> Self {
-        Record { metric, min_delta, value: None, epoch: 0 }
+        Record { metric, min_delta, by_loss: false, value: None, loss: f64::NAN, epoch: 0 }
+    }
+
+    /// Of equal values the one with the lower validation loss is better: on a small validation part many epochs count equally many right.
+    pub fn then_by_loss(mut self) -> Self {
+        self.by_loss = true;
+        self
     }
 
     /// Whether a report is better than every one before. NaN never is.
     pub fn beaten_by(&self, report: &EpochReport) -> bool {
         let new = self.metric.of(report);
-        match (self.value, self.metric.goal()) {
-            (None, _) => !new.is_nan(),
-            (Some(old), Goal::Lower) => new < old - self.min_delta,
-            (Some(old), Goal::Higher) => new > old + self.min_delta,
-        }
+        let Some(old) = self.value else { return !new.is_nan() };
+        let better = match self.metric.goal() {
+            Goal::Lower => new < old - self.min_delta,
+            Goal::Higher => new > old + self.min_delta,
+        };
+        better || (self.by_loss && new == old && report.valid_loss < self.loss)
     }
 
     /// Takes note of a report; says whether it is the best.
     pub fn note(&mut self, report: &EpochReport) -> bool {
         let better = self.beaten_by(report);
         if better {
-            (self.value, self.epoch) = (Some(self.metric.of(report)), report.epoch);
+            (self.value, self.loss, self.epoch) = (Some(self.metric.of(report)), report.valid_loss, report.epoch);
         }
         better
     }
@@ -141,6 +152,16 @@ pub(crate) mod tests {
             let got = [0, 1, 2, 3, 4].map(|i| record.note(&report(i + 1, values[i], values[i])));
             assert_eq!(got, expected, "{metric:?} {delta}");
         }
+    }
+
+    #[test]
+    fn the_lower_loss_decides_between_equal_values() {
+        let mut record = Record::new(Metric::Accuracy, 0.0).then_by_loss();
+        let reports = [(1.0, 0.9), (0.8, 0.9), (0.9, 0.9), (0.5, 0.8), (2.0, 0.95), (f64::NAN, 0.95), (1.5, 0.95)];
+        let got: Vec<bool> =
+            reports.iter().zip(1..).map(|(&(loss, accuracy), epoch)| record.note(&report(epoch, loss, accuracy))).collect();
+        assert_eq!(got, [true, true, false, false, true, false, true]);
+        assert_eq!((record.value, record.epoch), (Some(0.95), 7));
     }
 
     #[test]

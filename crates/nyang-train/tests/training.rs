@@ -212,11 +212,10 @@ fn early_stopping_counts_from_the_best_and_the_best_is_returned() {
 fn the_best_model_is_the_best_by_the_metric_that_was_asked_for() {
     let (folder, (train, valid)) = (tempfile::tempdir().unwrap(), data());
     let run = trainer().epochs(12).keep_best(Metric::MacroF1).fit(&train, &valid, folder.path()).unwrap();
-    let first_best = |f: &dyn Fn(&EpochReport) -> f64| {
-        let best = run.history.iter().map(f).fold(f64::NEG_INFINITY, f64::max);
-        run.history.iter().find(|r| f(r) == best).unwrap().epoch
-    };
-    assert_eq!(run.best_epoch, first_best(&|r| r.valid_macro_f1));
+    let best = run.history.iter().map(|r| r.valid_macro_f1).fold(f64::NEG_INFINITY, f64::max);
+    let equal = run.history.iter().filter(|r| r.valid_macro_f1 == best);
+    let lowest = equal.min_by(|a, b| a.valid_loss.total_cmp(&b.valid_loss)).unwrap();
+    assert_eq!(run.best_epoch, lowest.epoch);
     assert!((run.best().unwrap().evaluate(&valid).unwrap().macro_f1() - run.history[run.best_epoch - 1].valid_macro_f1).abs() < 1e-12);
 }
 

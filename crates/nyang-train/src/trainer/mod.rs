@@ -124,7 +124,7 @@ impl Trainer {
         self
     }
 
-    /// What the best model is the best by.
+    /// What the best model is the best by; of epochs that are equal by it, the one with the lowest validation loss.
     pub fn keep_best(mut self, metric: Metric) -> Self {
         self.metric = metric;
         self

@@ -53,7 +53,7 @@ impl<'a> Session<'a> {
             schedule
         });
         let mut session = Session {
-            best: Best::new(folder.join(super::BEST), Record::new(trainer.metric, 0.0)),
+            best: Best::new(folder.join(super::BEST), Record::new(trainer.metric, 0.0).then_by_loss()),
             stopping: Record::new(trainer.stop_on.unwrap_or(trainer.metric), trainer.min_delta),
             folder: folder.to_path_buf(),
             control: Control::default(),
