@@ -20,6 +20,7 @@ pub mod loss;
 mod module;
 mod optimize;
 mod param;
+mod parts;
 mod pointwise;
 mod registry;
 pub mod scheme;

@@ -1,12 +1,14 @@
 //! Modules one after another: forward in order, backward in reverse.
 
+use std::ops::Range;
+
 use nyang_tensor::kernels::Activation;
 use nyang_tensor::{Element, Shape, Tensor};
 
 use super::{BatchNorm2d, Conv2d, Flatten, FlowBuilder, GlobalAvgPool2d, Linear, MaxPool2d, Relu};
 use crate::case::{Case, boxed};
 use crate::fusion::{Leader, Norm, activation, cast, cast_mut, forward_rectified};
-use crate::{Build, Ctx, Error, Init, Module, Param, Path, Result, Saved, Spec, Visit, VisitMut};
+use crate::{Build, Ctx, Error, Init, Module, Param, Path, Result, Saved, Spec, Visit, VisitMut, parts};
 
 pub(crate) const KIND: &str = "Flow";
 
@@ -118,10 +120,10 @@ impl<T: Element> Flow<T> {
         self.steps.last().and_then(|(name, m)| Some((name.as_str(), cast(m.as_ref())?)))
     }
 
-    /// Evaluation of all children but the last `left`.
-    pub(crate) fn infer_but(&self, left: usize, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
+    /// Evaluation of some of the children, from the first of them to the last.
+    pub(crate) fn infer_some(&self, some: Range<usize>, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
         self.sound()?;
-        let (mut x, mut i, end) = (x, 0, self.steps.len().saturating_sub(left));
+        let (mut x, mut i, end) = (x, some.start, some.end);
         while let Some((name, m)) = self.steps[..end].get(i) {
             let pair = self.pair(i, cx).filter(|_| i + 1 < end);
             x = match pair {
@@ -131,6 +133,24 @@ impl<T: Element> Flow<T> {
             i += 1 + usize::from(pair.is_some());
         }
         Ok(x)
+    }
+
+    /// The first children, a part of the batch at a time, where that is quicker; how many they are.
+    fn infer_parts(&self, x: Tensor<T>, cx: &Ctx<'_, T>) -> Result<(usize, Tensor<T>)> {
+        self.sound()?;
+        let plan = if cx.is_watched() { None } else { parts::plan(self.children().map(|(_, m)| m), x.shape()) };
+        let Some((first, part)) = plan else { return Ok((0, x)) };
+        let mut out = *x.shape();
+        for (name, m) in &self.steps[..first] {
+            out = m.out_shape(&out).map_err(|e| e.within(name))?;
+        }
+        let kernels = cx.kernels;
+        let y = parts::infer(&x, part, out, |x| {
+            let mut alone = Ctx::eval();
+            alone.kernels = kernels;
+            self.infer_some(0..first, x, &mut alone)
+        })?;
+        Ok((first, y))
     }
 }
 
@@ -158,7 +178,8 @@ impl<T: Element> Module<T> for Flow<T> {
     }
 
     fn infer(&self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
-        self.infer_but(0, x, cx)
+        let (done, x) = self.infer_parts(x, cx)?;
+        self.infer_some(done..self.len(), x, cx)
     }
 
     fn forward(&mut self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {

@@ -65,6 +65,11 @@ impl<T: Element> Residual<T> {
         self
     }
 
+    /// What the shortcut goes around.
+    pub(crate) fn body(&self) -> &Flow<T> {
+        &self.body
+    }
+
     fn sound(&self) -> Result<()> {
         let mut names: Vec<&str> = self.body.children().map(|c| c.0).collect();
         for (name, _) in self.shortcut.iter().chain(&self.after) {
@@ -133,7 +138,7 @@ impl<T: Element> Module<T> for Residual<T> {
         let alone = !cx.is_watched();
         let ending = if self.after.is_none() { Some(Activation::Identity) } else { self.after_relu().map(|_| Activation::Relu) };
         if let (Some((name, conv)), Some(ending), true) = (self.body.last_conv(), ending, alone) {
-            let x = self.body.infer_but(1, x, cx)?;
+            let x = self.body.infer_some(0..self.body.len() - 1, x, cx)?;
             same_shape(&conv.out_shape(x.shape()).map_err(|e| e.within(name))?, beside.shape())?;
             return conv.infer_then(&x, Some(&beside), ending, cx).map_err(|e| e.within(name));
         }
