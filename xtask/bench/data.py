@@ -1,4 +1,4 @@
-"""PyTorch's side of `cargo xtask bench data`: the same files and the same augmentation, in the ways that are usual there.
+"""PyTorch's side of `cargo xtask bench data`, and the batches of `bench epoch`: the same files and the same augmentation, in the ways that are usual there.
 
     jpeg FOLDER    decode, resize to 64 × 64, flip, padded crop, standardise: DataLoader workers with albumentations and OpenCV
                    (`albumentations`), or torchvision's decoder and its v2 transforms (`torchvision`)
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-BATCH, IMAGES = 64, 20_000
+BATCH, IMAGES, EPOCH = 64, 20_000, 2048
 VARIANTS = {"jpeg": ["albumentations", "torchvision"], "memory": ["vectorised"]}
 
 
@@ -58,23 +58,35 @@ def jpeg(variant, folder):
     return one_pass
 
 
+def augmented(batch):
+    """Padded crop, flip and standardisation of a batch of bytes."""
+    n, c, h, w = batch.shape
+    padded = F.pad(batch, (4, 4, 4, 4))
+    rows = torch.randint(9, (n, 1)) + torch.arange(h)
+    columns = torch.randint(9, (n, 1)) + torch.arange(w)
+    columns = torch.where(torch.rand(n, 1) < 0.5, columns.flip(1), columns)
+    index = torch.arange(n).view(n, 1, 1, 1), torch.arange(c).view(1, c, 1, 1), rows.view(n, 1, h, 1), columns.view(n, 1, 1, w)
+    mean, std = (torch.tensor(values[:c]).view(1, c, 1, 1) for values in (MEAN, STD))
+    return padded[index].float().mul_(1 / 255).sub_(mean).div_(std)
+
+
 def memory(variant):
     images = torch.randint(0, 256, (IMAGES, 3, 32, 32), dtype=torch.uint8)
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
-
-    def augmented(batch):
-        n, c, h, w = batch.shape
-        padded = F.pad(batch, (4, 4, 4, 4))
-        rows = torch.randint(9, (n, 1)) + torch.arange(h)
-        columns = torch.randint(9, (n, 1)) + torch.arange(w)
-        columns = torch.where(torch.rand(n, 1) < 0.5, columns.flip(1), columns)
-        index = torch.arange(n).view(n, 1, 1, 1), torch.arange(c).view(1, c, 1, 1), rows.view(n, 1, h, 1), columns.view(n, 1, 1, w)
-        return padded[index].float().mul_(1 / 255).sub_(mean).div_(std)
 
     def one_pass():
         for indices in torch.randperm(IMAGES).split(BATCH):
             augmented(images[indices])
     return one_pass
+
+
+def epoch(image, classes, batch):
+    """A function that goes over images in memory, in an order of its own each time."""
+    images, labels = torch.randint(0, 256, (EPOCH, *image), dtype=torch.uint8), torch.randint(classes, (EPOCH,))
+
+    def batches():
+        for indices in torch.randperm(EPOCH).split(batch):
+            yield augmented(images[indices]), labels[indices]
+    return batches
 
 
 def data(words, kind, *folder):

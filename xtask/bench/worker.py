@@ -127,10 +127,10 @@ def in_layout(x, words):
 # -------------------------------------------------------------------------------------------------------------------------------- the cases
 # Each takes the case's words and the variant's, and returns what is to be called again and again.
 
-def train(words, name, batch):
-    build, image, kind = MODELS[name]
-    model, images = build().train(), in_layout(torch.randn(int(batch), *image), words)
-    labels = torch.randint(CLASSES, (int(batch),))
+def step_of(words, name):
+    """A training step, as a function of images and labels."""
+    build, _, kind = MODELS[name]
+    model = build().train()
     if "cl" in words:
         model = model.to(memory_format=torch.channels_last)
     optimizer = optimizer_of(kind, model.parameters(), fused="fused" in words)
@@ -140,12 +140,27 @@ def train(words, name, batch):
 
     forward = torch.compile(loss_of, dynamic=False) if "compile" in words else loss_of
 
-    def step():
+    def step(images, labels):
         optimizer.zero_grad(set_to_none=True)
         forward(images, labels).backward()
         optimizer.step()
 
     return step
+
+
+def train(words, name, batch):
+    images, labels = in_layout(torch.randn(int(batch), *MODELS[name][1]), words), torch.randint(CLASSES, (int(batch),))
+    step = step_of(words, name)
+    return lambda: step(images, labels)
+
+
+def epoch(words, name, batch):
+    step, batches = step_of(words, name), loading.epoch(MODELS[name][1], CLASSES, int(batch))
+
+    def one_epoch():
+        for images, labels in batches():
+            step(in_layout(images, words), labels)
+    return one_epoch
 
 
 def infer(words, name, batch):
@@ -224,9 +239,10 @@ def optimizer(words, kind):
     return optimizer_of(kind, parameters, fused="fused" in words, foreach="foreach" in words).step
 
 
-CASES = {f.__name__: f for f in (train, infer, conv, layer, linear, cross_entropy, gemm, optimizer, loading.data)}
+CASES = {f.__name__: f for f in (train, epoch, infer, conv, layer, linear, cross_entropy, gemm, optimizer, loading.data)}
 VARIANTS = {
     "train": ["eager", "eager+fused", "eager+cl", "eager+cl+fused", "compile+fused", "compile+cl+fused"],
+    "epoch": ["eager+fused", "eager+cl+fused", "compile+cl+fused"],
     "infer": ["eager", "eager+cl", "jit_freeze", "jit_freeze+cl", "compile", "compile+cl", "compile_freeze", "compile_freeze+cl"],
     "conv": ["eager", "eager+cl"], "layer": ["eager", "eager+cl"], "optimizer": ["foreach", "fused", "loop"],
 }

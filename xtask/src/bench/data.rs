@@ -1,4 +1,4 @@
-//! Loading: photographs from JPEG files to standardised batches, and augmentation of small images in memory.
+//! Loading: photographs from JPEG files to standardised batches, and augmentation of small images in memory; and what that takes from training.
 //!
 //! A call is a pass over all images in batches of 64, by as many workers as there are threads, which start within the pass as they do in
 //! an epoch; on one thread there are no workers, so that its processor time is all there is. Both sides read the same files, which are made on the spot.
@@ -14,7 +14,8 @@ use nyang_data::{
 use nyang_tensor::Rng;
 
 use super::case::Case;
-use super::work::Work;
+use super::models::{CLASSES, Entry};
+use super::work::{Work, train_step};
 
 type Anything = Box<dyn std::error::Error>;
 
@@ -26,6 +27,9 @@ const SIDE: usize = 224;
 const IMAGES: usize = 20_000;
 
 const BATCH: usize = 64;
+
+/// How many images an epoch of training has.
+const EPOCH: usize = 2048;
 
 /// The cases whose name contains one of `chosen`.
 pub fn cases(chosen: &[String]) -> Vec<Case> {
@@ -49,10 +53,8 @@ pub fn prepare(kind: &str) -> Result<Work, Anything> {
             (Loader::new(set).transform(vary), images)
         }
         "memory" => {
-            let values = (0..IMAGES * 32 * 32 * 3).map(|i| (i * 7919 % 251) as u8).collect();
-            let set = InMemory::from_bytes([IMAGES, 32, 32, 3], values, vec![0; IMAGES], ["one"])?;
             let vary = transforms![HorizontalFlip::new(0.5), RandomCrop::new(32, 32).padding(4)];
-            (Loader::new(set).transform(vary), IMAGES)
+            (Loader::new(in_memory([IMAGES, 32, 32, 3])?).transform(vary), IMAGES)
         }
         other => return Err(format!("no such data: {other}").into()),
     };
@@ -67,6 +69,32 @@ pub fn prepare(kind: &str) -> Result<Work, Anything> {
         if seen == images { Ok(()) } else { Err(format!("{seen} of {images} images came").into()) }
     };
     Ok(Work { call: Box::new(call), flops: None })
+}
+
+/// A whole epoch of training: a model on small images in memory, which the cores that train also shuffle, crop, flip and standardise.
+pub fn epoch(entry: &'static Entry, batch: usize) -> Result<Work, Anything> {
+    let shape = entry.batch(EPOCH);
+    let &[n, c, h, w] = shape.dims() else { return Err("images have three dimensions".into()) };
+    let vary = transforms![HorizontalFlip::new(0.5), RandomCrop::new(h, w).padding(4)];
+    let loader = Loader::new(in_memory([n, h, w, c])?).transform(vary).batch_size(batch).shuffle(1);
+    let loader = loader.normalize(Normalize::new(vec![0.45; c], vec![0.23; c])?);
+    let (mut model, mut optimizer, mut epoch) = (entry.build()?, entry.optimizer(), 0);
+    let call = move || {
+        for batch in loader.epoch(epoch) {
+            let batch = batch?;
+            train_step(&mut model, optimizer.as_mut(), batch.images, &batch.targets)?;
+        }
+        epoch += 1;
+        Ok(())
+    };
+    Ok(Work { call: Box::new(call), flops: None })
+}
+
+/// Images of bytes, `[N, H, W, C]`, of as many classes as the models tell apart.
+fn in_memory(shape: [usize; 4]) -> Result<InMemory, Anything> {
+    let values = (0..shape.iter().product()).map(|i: usize| (i * 7919 % 251) as u8).collect();
+    let labels = (0..shape[0]).map(|i| i * 7 % CLASSES).collect();
+    Ok(InMemory::from_bytes(shape, values, labels, (0..CLASSES).map(|class| class.to_string()))?)
 }
 
 /// Where the photographs are: among what is built.

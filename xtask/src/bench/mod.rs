@@ -38,6 +38,8 @@ pub enum What {
     Ops,
     /// Loading: a pass over photographs in JPEG files, and over small images in memory, with augmentation
     Data,
+    /// An epoch of training on 2048 small images in memory, with augmentation: `lenet` and `resnet20` unless others are named
+    Epoch,
     /// From the start of a process to the end of its first training step, and the most memory it has had by then
     Start,
 }
@@ -140,6 +142,8 @@ impl How {
         match what {
             What::Train => case::models("train", &self.models, &batches(&[64])),
             What::Infer => case::models("infer", &self.models, &batches(&[1, 64])),
+            What::Epoch if self.models.is_empty() => case::models("epoch", &["lenet", "resnet20"].map(str::to_owned), &batches(&[64])),
+            What::Epoch => case::models("epoch", &self.models, &batches(&[64])),
             What::Start => case::models("start", &self.models, &batches(&[64])),
             What::Ops => case::operations(&self.models),
             What::Data => data::cases(&self.models),

@@ -31,6 +31,7 @@ pub fn prepare(words: &[String]) -> Result<Work, Anything> {
     match words.first().copied() {
         Some("train") => train(entry()?, number(2)?),
         Some("infer") => infer(entry()?, number(2)?),
+        Some("epoch") => super::data::epoch(entry()?, number(2)?),
         Some("conv") => {
             let numbers: Vec<usize> = (1..9).map(number).collect::<Result<_, _>>()?;
             convolution(<[usize; 8]>::try_from(numbers).map_err(|_| "a convolution is eight numbers")?, last)
@@ -88,14 +89,17 @@ fn train(entry: &'static Entry, n: usize) -> Result<Work, Anything> {
     let layers = flops(&model, entry.batch(n))?;
     // each layer thrice, forward and its two gradients; but nobody needs the gradient of the images
     let flops = 3 * layers.iter().sum::<u64>() - layers.first().copied().unwrap_or(0);
-    let step = move || {
-        let mut cx = Ctx::train(1);
-        let logits = model.forward(images.clone(), &mut cx)?;
-        let loss = CrossEntropy::new().value_grad(&logits, &targets)?.mean()?;
-        model.backward_params(loss.gradient, &mut cx)?;
-        Ok(optimizer.step(&mut model)?)
-    };
+    let step = move || train_step(&mut model, optimizer.as_mut(), images.clone(), &targets);
     Ok(Work { call: Box::new(step), flops: Some(flops) })
+}
+
+/// Forward, loss, backward, optimizer.
+pub fn train_step(model: &mut Flow, optimizer: &mut dyn Optimizer, images: Tensor, targets: &Targets) -> Result<(), Anything> {
+    let mut cx = Ctx::train(1);
+    let logits = model.forward(images, &mut cx)?;
+    let loss = CrossEntropy::new().value_grad(&logits, targets)?.mean()?;
+    model.backward_params(loss.gradient, &mut cx)?;
+    Ok(optimizer.step(model)?)
 }
 
 /// Evaluation by the optimized model, as `Classifier::optimize` makes it; PyTorch freezes its.
