@@ -13,7 +13,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 from interactive import activations, augmentation, convolution, demo, measurements, optimizers, schedules, search, text
 
 st.set_page_config(page_title="NyangTorch", page_icon="🐱", layout="wide")
-st.html("<style>td img { min-width: 13rem }</style>")  # pictures in tables are there to be looked at
+st.html("""<style>
+[data-testid=stMainBlockContainer] { padding-inline: 2.5rem }
+[data-testid=stMarkdownContainer] table { display: block; overflow-x: auto; font-size: 0.9rem }
+td img { min-width: 12rem } /* pictures in tables are there to be looked at */
+td .formula { font-family: monospace; font-size: 0.75rem; white-space: pre-wrap; min-width: 19rem }
+[data-testid=stMarkdownContainer] pre code { font-size: 0.8rem }
+</style>""")
 
 PLAY = [
     (demo, "Read a digit", "demo"),

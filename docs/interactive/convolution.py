@@ -37,7 +37,7 @@ def grid(values, title, marked=(), scheme="greys"):
     if marked:
         places = pd.DataFrame([{"row": r, "column": c} for r, c in marked])
         layers += alt.Chart(places).mark_rect(stroke="#e4572e", strokeWidth=3, filled=False).encode(**axes)
-    return layers.properties(title=title, width=36 * columns, height=36 * rows)
+    return layers.properties(title=title, width=32 * columns, height=32 * rows)
 
 
 def page():
@@ -58,7 +58,7 @@ def page():
     i, j = divmod(step, size)
     top, side = i * stride, j * stride
     marked = [(top + p, side + q) for p in range(3) for q in range(3)]
-    a, b, c = st.columns([4, 2, 4])
+    a, b, c = st.columns([4, 2, 4], gap="large")
     a.altair_chart(grid(image, "x, with its padding", marked), width="content")
     b.altair_chart(grid(kernel, "w", scheme="purpleorange"), width="content")
     c.altair_chart(grid(output, "y", [(i, j)], scheme="blues"), width="content")

@@ -94,12 +94,16 @@ def page():
     scale = st.slider("Learning rates ×", 0.1, 3.0, 1.0, 0.1)
     steps = st.slider("Steps", 5, 200, 60)
 
-    x, y = np.meshgrid(np.linspace(x0, x1, 60), np.linspace(y0, y1, 60))
+    x, y = np.meshgrid(np.linspace(x0, x1, 60, endpoint=False), np.linspace(y0, y1, 60, endpoint=False))
     ground = pd.DataFrame({"x": x.ravel(), "y": y.ravel(), "height": np.log1p(loss(x, y) - loss(x, y).min()).ravel()})
+    ground["right"], ground["top"] = ground.x + (x1 - x0) / 60, ground.y + (y1 - y0) / 60
     axis = dict(
-        x=alt.X("x:Q", scale=alt.Scale(domain=[x0, x1], clamp=True)), y=alt.Y("y:Q", scale=alt.Scale(domain=[y0, y1], clamp=True))
+        x=alt.X("x:Q", title="x", scale=alt.Scale(domain=[x0, x1], clamp=True)),
+        y=alt.Y("y:Q", title="y", scale=alt.Scale(domain=[y0, y1], clamp=True)),
     )
-    chart = alt.Chart(ground).mark_square(size=130, opacity=0.7).encode(**axis, color=alt.Color("height:Q", scale=alt.Scale(scheme="greys"), legend=None))
+    grey = dict(scale=alt.Scale(range=["#ffffff", "#8f9aa6"]), legend=None)
+    colours = dict(color=alt.Color("height:Q", **grey), stroke=alt.Stroke("height:Q", **grey))
+    chart = alt.Chart(ground).mark_rect().encode(**axis, x2="right", y2="top", **colours)
     rows, table = [], []
     for name in names:
         make, lr = OPTIMIZERS[name]
@@ -108,7 +112,9 @@ def page():
         left = len(places) <= steps
         table.append({"optimizer": name, "learning rate": lr * scale, "loss at the end": "diverged" if left else f"{loss(*places[-1]):.4g}"})
     if rows:
-        lines = alt.Chart(pd.DataFrame(rows)).encode(**axis, color="optimizer:N", order="step:Q", tooltip=["optimizer", "step", "x", "y"])
-        chart = alt.layer(chart, lines.mark_line(strokeWidth=2), lines.mark_point(size=12, filled=True)).resolve_scale(color="independent")
+        color = alt.Color("optimizer:N", scale=alt.Scale(scheme="set1"))
+        lines = alt.Chart(pd.DataFrame(rows)).encode(**axis, color=color, order="step:Q", tooltip=["optimizer", "step", "x", "y"])
+        paths = alt.layer(lines.mark_line(strokeWidth=2.5), lines.mark_point(size=14, filled=True, opacity=1))
+        chart = alt.layer(chart, paths).resolve_scale(color="independent")
     st.altair_chart(chart.properties(height=480))
     st.dataframe(pd.DataFrame(table), hide_index=True)

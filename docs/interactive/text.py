@@ -73,6 +73,7 @@ def page(file):
     def show():
         # rustdoc's marks behind the language, and the lines that it hides, are not for readers
         shown = re.sub(r"^```rust,.*$", "```rust", linked(file), flags=re.M)
+        shown = shown.replace("<pre>", '<div class="formula">').replace("</pre>", "</div>")  # Streamlit folds the spaces of a pre
         st.markdown(re.sub(r"^```rust$.*?^```$", unhidden, shown, flags=re.M | re.S), unsafe_allow_html=True)
 
     show.__name__ = "page_" + re.sub(r"\W", "_", file)

@@ -1,9 +1,12 @@
-"""Every page of the documentation's site, run and photographed:  python check.py DOCS PICTURES
+"""Every page of the documentation's site, run and photographed, and the spelling of all texts:  python check.py DOCS PICTURES
 
 First each page runs in Streamlit's own test harness, then in a real browser, if there is one: Debian's `chromium`, with `fonts-nanum` for Korean.
-A page fails with an exception, an error box, a formula that could not be set, or a link to a page that is not there.
+A page fails with an exception, an error box, a formula that could not be set, a link to a page that is not there, or if it is wider than the window.
+Spelling is codespell's: a list of frequent mistakes, so that names and other languages are left alone.
 """
 
+import importlib.util
+import logging
 import re
 import shutil
 import socket
@@ -19,6 +22,8 @@ sys.path.insert(0, str(docs))
 from streamlit.testing.v1 import AppTest
 
 from interactive import text
+
+logging.disable(logging.WARNING)  # the harness warns of each page that there is no server
 
 
 def play():
@@ -60,6 +65,34 @@ def links():
     return failed
 
 
+def spelling():
+    """Frequent misspellings in Markdown and Python, and in the comments of Rust."""
+    if not importlib.util.find_spec("codespell_lib"):
+        print("skipped: spelling, since this Python has no codespell; pip install codespell")
+        return []
+    root = docs.parent
+    places = [root / place for place in ("docs", "crates", "examples", "xtask")]
+    code = [file for place in places for file in place.rglob("*.rs")]
+    texts = [*root.glob("*.md"), *(file for place in places for kind in ("*.md", "*.py") for file in place.rglob(kind))]
+    failed = []
+    for files, options in (texts, ["--ignore-words-list", "toom"]), (code, ["--ignore-regex", r"^\s*(?!\s*//).*"]):
+        ran = subprocess.run([sys.executable, "-m", "codespell_lib", *options, *files], capture_output=True, text=True)
+        failed += (ran.stdout + ran.stderr).replace(f"{root}/", "").splitlines()
+    return failed
+
+
+def draw(page):
+    """A seven on the demo's canvas, and the answer awaited: which digit it takes it for is not asked."""
+    box = page.locator("canvas").first.bounding_box()
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in ((0.25, 0.15), (0.75, 0.15), (0.45, 0.9))]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=8)
+    page.mouse.up()
+    page.wait_for_selector("[data-testid=stMainBlockContainer] h3", timeout=60_000)
+
+
 def browser(chromium):
     """What fails in a browser; a picture of each page is left behind."""
     from playwright.sync_api import sync_playwright
@@ -80,11 +113,18 @@ def browser(chromium):
         failed = []
         with sync_playwright() as p:
             view = p.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--force-color-profile=srgb"])
-            page = view.new_page(viewport={"width": 1280, "height": 1600})
-            for name, url in written() + parts()[::25] + play():
+            page = view.new_page()
+            for name, url in written() + parts() + play():
+                page.set_viewport_size({"width": 1280, "height": 900})
                 page.goto(f"http://127.0.0.1:{port}/{'' if url == 'home' else url}")
                 page.wait_for_selector("[data-testid=stMainBlockContainer] h1", timeout=60_000)
                 page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=60_000)
+                if url == "demo":
+                    draw(page)
+                page.wait_for_timeout(3000 if (name, url) in play() else 300)  # figures come after the text
+                wide, height = page.evaluate("(m => [m.scrollWidth > m.clientWidth, m.scrollHeight])(document.querySelector('[data-testid=stMain]'))")
+                failed += [f"{name}: wider than the window"] * wide
+                page.set_viewport_size({"width": 1280, "height": max(900, height)})  # the whole page is in the picture
                 page.wait_for_timeout(700)
                 for box in ("stException", "stAlertContentError"):
                     failed += [f"{name}: {found.inner_text()}" for found in page.query_selector_all(f"[data-testid={box}]")]
@@ -98,7 +138,7 @@ def browser(chromium):
 
 
 failed, pages = harness()
-failed += links()
+failed += links() + spelling()
 chromium = shutil.which("chromium")
 if chromium:
     pictures.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,16 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// [`Error::Tensor`] with no memory for a copy of a gradient that does not lie in one piece.
+///
+/// # Example
+/// ```
+/// # use nyang_nn::{Init, Linear, Tensor};
+/// # use nyang_optim::grad_norm;
+/// let mut model = Linear::config(1, 2).build::<f64>(&mut Init::seed(1))?;
+/// model.weight.grad = Tensor::from_vec([2, 1], vec![3.0, 4.0])?;
+/// assert_eq!(grad_norm(&model)?, 5.0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn grad_norm<T: Element>(model: &dyn Module<T>) -> Result<f64> {
     Ok(norms(model)?.iter().map(|(_, square)| square).sum::<f64>().sqrt())
 }
@@ -74,6 +84,17 @@ pub fn clip_grad_norm<T: Element>(model: &mut dyn Module<T>, max_norm: f64) -> R
 ///
 /// # Reference
 /// PyTorch's `clip_grad_value_`.
+///
+/// # Example
+/// ```
+/// # use nyang_nn::{Init, Linear, Tensor};
+/// # use nyang_optim::clip_grad_value;
+/// let mut model = Linear::config(1, 2).build::<f64>(&mut Init::seed(1))?;
+/// model.weight.grad = Tensor::from_vec([2, 1], vec![0.5, -4.0])?;
+/// clip_grad_value(&mut model, 1.0)?;
+/// assert_eq!(model.weight.grad.to_vec(), [0.5, -1.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn clip_grad_value<T: Element>(model: &mut dyn Module<T>, max: f64) -> Result<()> {
     check("clip_grad_value", "max", max, max > 0.0, "must be a number > 0")?;
     let max = T::of(max);

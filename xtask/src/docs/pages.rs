@@ -7,7 +7,7 @@ use std::{fs, io};
 use nyang_nn::case::CASES;
 use nyang_nn::loss;
 
-use super::plot;
+use super::{plot, transforms};
 
 /// Where the pages are written, from the root of the repository.
 pub const FOLDER: &str = "docs/reference";
@@ -146,6 +146,10 @@ pub fn pages(root: &Path) -> io::Result<BTreeMap<String, String>> {
             }
             text.push_str(&markdown(&item.docs));
             text.push_str(&cases(name));
+            if let Some(code) = transforms::example(name) {
+                text.push_str(&format!("\n## In a picture\n\n![A picture, and three results](../../transforms/{name}.png)\n\n"));
+                text.push_str(&format!("```rust\nuse nyang_data::*;\n\nlet shown = transforms![{code}];\n```\n"));
+            }
             let file = source.rsplit('/').next().unwrap_or(source);
             text.push_str(&format!("\nThe code: [{file}](../../../{source})\n"));
             files.insert(format!("{FOLDER}/{section}/{name}.md"), text);

@@ -1,4 +1,4 @@
-//! The documentation's site, page by page: `xtask/site/check.py` in a Python that has Streamlit and a way to drive a browser.
+//! The documentation's site, page by page: `xtask/site/check.py` in a Python that has Streamlit and a way to drive a browser; and the spelling.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::Outcome;
 use crate::python::made;
 
 /// What the site and its check need.
-const PACKAGES: [&str; 7] = ["streamlit", "numpy", "pandas", "altair", "pillow", "onnxruntime", "playwright"];
+const PACKAGES: [&str; 8] = ["streamlit", "numpy", "pandas", "altair", "pillow", "onnxruntime", "playwright", "codespell"];
 
 /// Runs the check; skipped, and said so, where pip has no registry.
 ///

@@ -85,6 +85,21 @@ fn examples() -> Vec<(&'static str, Step)> {
     ]
 }
 
+/// The setting that the picture of this transform shows, as code.
+pub fn example(name: &str) -> Option<String> {
+    examples().into_iter().find(|(code, _)| kind(code) == name).map(|(code, _)| written(code))
+}
+
+/// The transform that an example is of.
+fn kind(code: &str) -> &str {
+    code.split("::").next().unwrap_or(code)
+}
+
+/// An example as one line: the compiler breaks what it makes a string of.
+fn written(code: &str) -> String {
+    code.split_whitespace().collect::<Vec<_>>().join(" ").replace(" .", ".")
+}
+
 /// The picture: a cat before a hill.
 fn cat() -> Result<Image> {
     let mut values = Vec::with_capacity(SIDE * SIDE * 3);
@@ -193,16 +208,11 @@ fn made(root: &Path) -> Result<Made, Box<dyn std::error::Error>> {
     let mut examples = examples();
     let (mut text, mut pictures) = (INTRODUCTION.to_owned(), Vec::new());
     for name in listed(&sources)? {
-        let place = examples.iter().position(|(code, _)| code.split("::").next() == Some(name.as_str()));
+        let place = examples.iter().position(|(code, _)| kind(code) == name);
         let place = place.ok_or_else(|| format!("{name} has no example in xtask/src/docs/transforms.rs: give it one"))?;
         let (code, step) = examples.remove(place);
         let (sentence, file) = page(&sources, &name)?;
-        let code: Vec<&str> = code.split_whitespace().collect();
-        text.push_str(&format!(
-            "| [{name}](../{file}) | {} | `{}` | ![{name}](transforms/{name}.png) |\n",
-            cell(&sentence),
-            code.join(" ").replace(" .", ".")
-        ));
+        text.push_str(&format!("| [{name}](../{file}) | {} | `{}` | ![{name}](transforms/{name}.png) |\n", cell(&sentence), written(code)));
         pictures.push((name, row(&step)?));
     }
     match examples.first() {

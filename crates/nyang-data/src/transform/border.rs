@@ -13,6 +13,16 @@ use crate::{Error, Result};
 /// Reflect    3 4 3 2 | 1 2 3 4 | 3 2 1 2      without the edge itself; cv2's BORDER_REFLECT_101
 /// Symmetric  4 3 2 1 | 1 2 3 4 | 4 3 2 1      with it; cv2's BORDER_REFLECT
 /// ```
+///
+/// # Example
+/// ```
+/// # use nyang_data::{Border, Image, Pad, Transform};
+/// # use nyang_tensor::Rng;
+/// let image = Image::from_bytes(1, 4, 1, vec![1, 2, 3, 4])?;
+/// let padded = Pad::sides(0, 2, 0, 2).border(Border::Symmetric).apply(image, &mut Rng::seed(0))?;
+/// assert_eq!(padded.bytes(), Some(&[2, 1, 1, 2, 3, 4, 4, 3][..]));
+/// # Ok::<(), nyang_data::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Border {
     /// Always the same: one value for all channels, or one for each; of 0 to 255 where the image is bytes.

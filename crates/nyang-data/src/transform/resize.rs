@@ -14,6 +14,16 @@ use crate::{Border, Error, Image, Pixels, Result, Transform};
 ///
 /// In resizing all but `Nearest` are averages over as many pixels as fall on a new one, which is what Pillow and torchvision (with
 /// `antialias=True`) do and cv2 does not. Bytes equal Pillow's within 1.
+///
+/// # Example
+/// ```
+/// # use nyang_data::{Image, Interpolation, Resize, Transform};
+/// # use nyang_tensor::Rng;
+/// let image = Image::from_bytes(1, 2, 1, vec![0, 100])?;
+/// let larger = Resize::exact(1, 4).interpolation(Interpolation::Nearest).apply(image, &mut Rng::seed(0))?;
+/// assert_eq!(larger.bytes(), Some(&[0, 0, 100, 100][..]));
+/// # Ok::<(), nyang_data::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Interpolation {
     /// The pixel it falls on.

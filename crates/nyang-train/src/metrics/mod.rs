@@ -45,6 +45,12 @@ use scores::Tally;
 ///
 /// # Errors
 /// [`Error::Lengths`], [`Error::NoSamples`].
+///
+/// ```
+/// # use nyang_train::metrics::accuracy;
+/// assert_eq!(accuracy(&[1, 0, 1, 1], &[1, 1, 1, 0])?, 0.5);
+/// # Ok::<(), nyang_train::Error>(())
+/// ```
 pub fn accuracy(predictions: &[usize], targets: &[usize]) -> Result<f64> {
     check("accuracy", predictions, targets)?;
     let hits = predictions.iter().zip(targets).filter(|(p, t)| p == t).count();
@@ -80,6 +86,12 @@ pub fn f1_score(predictions: &[usize], targets: &[usize], positive: usize) -> Re
 ///
 /// # Errors
 /// [`Error::Lengths`], [`Error::NoSamples`].
+///
+/// ```
+/// # use nyang_train::metrics::macro_f1;
+/// assert_eq!(macro_f1(&[1, 0, 1, 1], &[1, 1, 1, 0])?, 1.0 / 3.0); // F1 of class 0 is 0, of class 1 it is 2/3
+/// # Ok::<(), nyang_train::Error>(())
+/// ```
 pub fn macro_f1(predictions: &[usize], targets: &[usize]) -> Result<f64> {
     check("macro_f1", predictions, targets)?;
     let mut tallies = BTreeMap::<usize, Tally>::new(); // by class: the numbers may be any, a table up to the largest could be absurd
