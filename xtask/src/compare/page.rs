@@ -32,12 +32,13 @@ pub fn table(figures: &Value) -> String {
     for model in figures["models"].as_array().into_iter().flatten() {
         let f = &model["figures"];
         let n = |name: &str| number(&f[name]);
+        let direct = f["f32_times_direct"].as_f64().map_or_else(|| "–".to_owned(), |times| format!("{times:.1}")); // older runs lack it
         let epoch = match model["quiet"].as_bool() {
             Some(true) => format!("{:.3}, PyTorch {:.3}", n("epoch_ours"), n("epoch_theirs")),
             _ => "–".to_owned(),
         };
         text.push_str(&format!(
-            "| {} | {} × {} | {:.0e} | {:.0e}, {:.0e} | {:.1} | {:.1} | {:.0e}, {:.0e} | {}, PyTorch {} | {} | {:.0}, PyTorch {:.0} |\n",
+            "| {} | {} × {} | {:.0e} | {:.0e}, {:.0e} | {:.1} | {} | {:.0e}, {:.0e} | {}, PyTorch {} | {} | {:.0}, PyTorch {:.0} |\n",
             model["model"].as_str().unwrap_or_default(),
             model["epochs"],
             model["runs"].as_array().map_or(0, Vec::len),
@@ -45,7 +46,7 @@ pub fn table(figures: &Value) -> String {
             n("f32_ours_from_theirs"),
             n("f32_theirs_from_itself"),
             n("f32_times"),
-            n("f32_times_direct"),
+            direct,
             n("f32_ours_from_f64"),
             n("f32_theirs_from_f64"),
             spread(&f["accuracy_ours"]),
