@@ -1,4 +1,5 @@
-"""PyTorch's side of `cargo xtask compare train`: reads lines `VARIANT FOLDER`, where VARIANT is f64, f32, channels_last or one_thread.
+"""PyTorch's side of `cargo xtask compare train`: reads lines `VARIANT MOST FOLDER`: VARIANT is f64, f32, channels_last or one_thread,
+MOST how many steps are trained, without a test, or `all`.
 
 FOLDER has plan.json, what to train and how; given.safetensors, images, labels and the order of the samples in each epoch; first.safetensors, the
 weights to begin with. Prints one line of JSON for each: the loss of each step, the seconds of each epoch, how many test images are right, the peak memory.
@@ -82,7 +83,7 @@ def peak_mb():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def main(folder, variant):
+def main(folder, variant, most):
     plan = json.loads((folder / "plan.json").read_text())
     torch.set_num_threads(1 if variant == "one_thread" else plan["threads"])
     dtype = torch.float64 if variant == "f64" else torch.float32
@@ -102,7 +103,7 @@ def main(folder, variant):
     losses, seconds = [], []
     for order in given["order"].long():
         began = time.perf_counter()
-        for chosen in order.split(plan["batch"]):
+        for chosen in order.split(plan["batch"])[: most - len(losses)]:
             x = train_x[chosen].contiguous(memory_format=memory)
             loss = F.cross_entropy(model(x), train_y[chosen])
             optimizer.zero_grad()
@@ -111,6 +112,9 @@ def main(folder, variant):
             losses.append(loss.item())
         seconds.append(time.perf_counter() - began)
         schedule.step()
+    if len(losses) >= most:
+        print(json.dumps({"losses": losses, "peak_mb": peak_mb()}), flush=True)
+        return
     model.eval()
     with torch.no_grad():
         right = sum(int((model(x.contiguous(memory_format=memory)).argmax(1) == y).sum()) for x, y in zip(test_x.split(256), test_y.split(256)))
@@ -119,5 +123,5 @@ def main(folder, variant):
 
 if __name__ == "__main__":
     for line in sys.stdin:
-        variant, folder = line.rstrip("\n").split(" ", 1)
-        main(pathlib.Path(folder), variant)
+        variant, most, folder = line.rstrip("\n").split(" ", 2)
+        main(pathlib.Path(folder), variant, sys.maxsize if most == "all" else int(most))

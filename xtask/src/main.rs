@@ -33,7 +33,8 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
-    /// Compare layers, losses, optimizers, schedules, first values and metrics with PyTorch and scikit-learn, in f64 and f32
+    /// Compare layers, losses, optimizers, schedules, first values and metrics with PyTorch and scikit-learn, in f64 and f32; for
+    /// whole trainings see `compare train`
     Parity(parity::How),
     /// Measure speed and memory, on its own or in turn with PyTorch
     Bench(bench::How),

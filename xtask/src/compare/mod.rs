@@ -31,8 +31,10 @@ pub enum What {
     Ours {
         /// The folder that says what to train
         folder: PathBuf,
-        /// f32 or f64
+        /// f32, f32_direct (without Winograd's convolutions) or f64
         variant: String,
+        /// So many steps and no test, or all of them
+        most: String,
     },
 }
 
@@ -44,8 +46,8 @@ pub fn run(what: &What) -> Outcome {
     match what {
         What::Exchange { python, name } => exchange::run(python, name.as_deref().unwrap_or_default()),
         What::Train(how) => train::run(how),
-        What::Ours { folder, variant } => {
-            writeln!(io::stdout(), "{}", ours::run(folder, variant)?)?;
+        What::Ours { folder, variant, most } => {
+            writeln!(io::stdout(), "{}", ours::run(folder, variant, most.parse().ok())?)?;
             Ok(true)
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use nyang_nn::{CrossEntropy, Ctx, Element, Loss, StateValue, Targets, Tensor};
+use nyang_nn::{CrossEntropy, Ctx, Element, Kernels, Loss, StateValue, Targets, Tensor};
 use nyang_optim::{Adam, Optimizer, Scheduler, Sgd, StepDecay};
 use nyang_tensor::parallel::with_threads;
 use nyang_train::Weights;
@@ -13,14 +13,20 @@ use super::plan::PLANS;
 
 type Anything = Box<dyn std::error::Error>;
 
-/// Trains as the folder says, in `f32` or `f64`, and gives what PyTorch's script gives.
-pub fn run(folder: &Path, variant: &str) -> Result<Value, Anything> {
+/// Trains as the folder says, in `f32`, `f32_direct` or `f64`, and gives what PyTorch's script gives: all epochs and the test, or only the
+/// first steps.
+pub fn run(folder: &Path, variant: &str, most: Option<usize>) -> Result<Value, Anything> {
     let asked: Value = serde_json::from_slice(&std::fs::read(folder.join("plan.json"))?)?;
     let threads = asked["threads"].as_u64().map_or(1, |n| n as usize);
-    with_threads(threads, || if variant == "f64" { train::<f64>(folder, &asked) } else { train::<f32>(folder, &asked) })
+    let best = Kernels::default();
+    with_threads(threads, || match variant {
+        "f64" => train::<f64>(folder, &asked, best, most),
+        "f32_direct" => train::<f32>(folder, &asked, best.exact(), most),
+        _ => train::<f32>(folder, &asked, best, most),
+    })
 }
 
-fn train<T: Element>(folder: &Path, asked: &Value) -> Result<Value, Anything> {
+fn train<T: Element>(folder: &Path, asked: &Value, kernels: Kernels, most: Option<usize>) -> Result<Value, Anything> {
     let plan = PLANS.iter().find(|plan| asked["model"] == plan.model).ok_or("no such model")?;
     let size = |value: &Value| value.as_u64().map_or(0, |v| v as usize);
     let image = [0, 1, 2].map(|axis| size(&asked["image"][axis]));
@@ -48,11 +54,13 @@ fn train<T: Element>(folder: &Path, asked: &Value) -> Result<Value, Anything> {
         let values = chosen.iter().flat_map(|&i| images[i * pixels..][..pixels].iter().copied()).collect();
         Tensor::from_vec([chosen.len(), image[0], image[1], image[2]], values)
     };
+    let most = most.unwrap_or(usize::MAX);
     let (mut losses, mut seconds) = (Vec::new(), Vec::new());
     for order in order.chunks(shape[1]) {
         let began = Instant::now();
-        for chosen in order.chunks(plan.batch) {
+        for chosen in order.chunks(plan.batch).take(most - losses.len()) {
             let mut cx = Ctx::train(0);
+            cx.kernels = kernels;
             let logits = model.forward(batch(&train_x, chosen)?, &mut cx)?;
             let mean = loss.value_grad(&logits, &Targets::Classes(chosen.iter().map(|&i| train_y[i]).collect()))?.mean()?;
             model.backward_params(mean.gradient, &mut cx)?;
@@ -61,6 +69,9 @@ fn train<T: Element>(folder: &Path, asked: &Value) -> Result<Value, Anything> {
         }
         seconds.push(began.elapsed().as_secs_f64());
         schedule.step(&mut optimizer)?;
+    }
+    if losses.len() >= most {
+        return Ok(json!({ "losses": losses, "peak_mb": peak_mb() }));
     }
     let mut right = 0;
     for chosen in (0..test_y.len()).collect::<Vec<_>>().chunks(256) {

@@ -24,24 +24,34 @@ fn spread(values: &Value) -> String {
 /// A table in Markdown, a row for each model.
 pub fn table(figures: &Value) -> String {
     let mut text = format!(
-        "| {} | f64, apart | f32, apart: ours, PyTorch from itself | times | f32 from f64: ours, PyTorch | test accuracy % | peak, MB |\n",
+        "| {} | epochs × seeds | f64, apart | f32, apart: ours, PyTorch from itself | times | times, without Winograd \
+         | f32 from f64: ours, PyTorch | test accuracy % | epoch, s | peak, MB |\n",
         figures["data"].as_str().unwrap_or_default()
     );
-    text.push_str("|---|---|---|---|---|---|---|\n");
+    text.push_str("|---|---|---|---|---|---|---|---|---|---|\n");
     for model in figures["models"].as_array().into_iter().flatten() {
         let f = &model["figures"];
         let n = |name: &str| number(&f[name]);
+        let direct = f["f32_times_direct"].as_f64().map_or_else(|| "–".to_owned(), |times| format!("{times:.1}")); // older runs lack it
+        let epoch = match model["quiet"].as_bool() {
+            Some(true) => format!("{:.3}, PyTorch {:.3}", n("epoch_ours"), n("epoch_theirs")),
+            _ => "–".to_owned(),
+        };
         text.push_str(&format!(
-            "| {} | {:.0e} | {:.0e}, {:.0e} | {:.1} | {:.0e}, {:.0e} | {}, PyTorch {} | {:.0}, PyTorch {:.0} |\n",
+            "| {} | {} × {} | {:.0e} | {:.0e}, {:.0e} | {:.1} | {} | {:.0e}, {:.0e} | {}, PyTorch {} | {} | {:.0}, PyTorch {:.0} |\n",
             model["model"].as_str().unwrap_or_default(),
+            model["epochs"],
+            model["runs"].as_array().map_or(0, Vec::len),
             n("f64"),
             n("f32_ours_from_theirs"),
             n("f32_theirs_from_itself"),
             n("f32_times"),
+            direct,
             n("f32_ours_from_f64"),
             n("f32_theirs_from_f64"),
             spread(&f["accuracy_ours"]),
             spread(&f["accuracy_theirs"]),
+            epoch,
             n("peak_mb_ours"),
             n("peak_mb_theirs"),
         ));
@@ -92,12 +102,10 @@ fn beside(new: &Value, old: Option<Value>) -> Value {
 fn section(figures: &Value) -> String {
     let data = figures["data"].as_str().unwrap_or_default();
     let models: Vec<&Value> = figures["models"].as_array().into_iter().flatten().collect();
-    let seeds = models.first().and_then(|model| model["runs"].as_array()).map_or(0, Vec::len);
     let mut text = format!(
-        "\n### {data}\n\n{} images to train, {} to test; {} epochs, {seeds} seeds, {} threads; PyTorch {}.\n\n{}\n",
+        "\n### {data}\n\n{} images to train, {} to test; {} threads; PyTorch {}.\n\n{}\n",
         figures["train"],
         figures["test"],
-        figures["epochs"],
         figures["threads"],
         models.first().map_or("", |model| model["figures"]["version"].as_str().unwrap_or_default()),
         table(figures)
@@ -121,6 +129,7 @@ fn plots(folder: &Path, figures: &Value) -> std::io::Result<()> {
         let apart = plot(", apart so far")
             .log_y()
             .line("f32", by_step(divergence(run, "ours_f32", "theirs_f32")))
+            .line("f32 without Winograd", by_step(divergence(run, "ours_f32_direct", "theirs_f32")))
             .line("PyTorch from itself", by_step(yardstick(run)))
             .line("f64", by_step(divergence(run, "ours_f64", "theirs_f64")));
         std::fs::write(folder.join(format!("{data}-{name}-apart.svg")), apart.to_svg())?;

@@ -42,6 +42,9 @@ pub struct How {
     /// Put the figures and plots into docs/comparison, and all that are there into docs/comparison.md
     #[arg(long)]
     write: bool,
+    /// Nothing else runs on the machine: show the time per epoch too
+    #[arg(long)]
+    quiet: bool,
 }
 
 /// The steps whose losses are compared.
@@ -68,10 +71,12 @@ pub fn run(how: &How) -> Outcome {
     let (mut models, mut pytorch) = (Vec::new(), PyTorch::start(&how.python)?);
     for plan in plans {
         let runs = (1..=how.seeds).map(|seed| one_seed(how, plan, &data, seed, &mut pytorch)).collect::<Result<Vec<_>, _>>()?;
-        models.push(serde_json::json!({ "model": plan.model, "norm": plan.norm, "runs": runs, "plan": format!("{plan:?}") }));
+        models.push(serde_json::json!({
+            "model": plan.model, "norm": plan.norm, "runs": runs, "plan": format!("{plan:?}"), "epochs": how.epochs, "quiet": how.quiet,
+        }));
     }
     let mut figures = serde_json::json!({
-        "data": data.name, "epochs": how.epochs, "threads": how.threads, "models": models,
+        "data": data.name, "threads": how.threads, "models": models,
         "train": data.train.labels.len(), "test": data.test.labels.len(),
     });
     let all_is_well = super::verdict::judge(&mut figures);
@@ -88,9 +93,9 @@ fn one_seed(how: &How, plan: &Plan, data: &Data, seed: u64, pytorch: &mut PyTorc
     std::fs::create_dir_all(&folder)?;
     plan.write(&folder, data, how.epochs, seed, how.threads)?;
     let place = folder.to_str().ok_or("the target folder's path is not UTF-8")?;
-    let ours = |variant: &str| -> Result<Value, Anything> {
+    let ours = |variant: &str, most: &str| -> Result<Value, Anything> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["compare", "ours", place, variant]);
+        command.args(["compare", "ours", place, variant, most]);
         let output = command.stderr(Stdio::inherit()).output()?;
         if !output.status.success() {
             return Err(format!("{command:?} ended with {}", output.status).into());
@@ -99,22 +104,41 @@ fn one_seed(how: &How, plan: &Plan, data: &Data, seed: u64, pytorch: &mut PyTorc
         Ok(serde_json::from_str(text.lines().last().ok_or("nothing was printed")?)?)
     };
     let mut run = serde_json::Map::from_iter([("seed".to_owned(), seed.into())]);
-    let mut log = io::stderr();
-    for (side, variant) in VARIANTS {
-        let said = if side == "ours" { ours(variant)? } else { pytorch.train(variant, place)? };
-        writeln!(log, "{} {} seed {seed}: {side} {variant}, test {}/{}", data.name, plan.model, said["right"], said["tests"])?;
+    let (mut log, first) = (io::stderr(), STEPS.to_string());
+    for (side, variant, length) in VARIANTS {
+        let most = if length == Length::Whole { "all" } else { &first };
+        let said = if side == "ours" { ours(variant, most)? } else { pytorch.train(variant, most, place)? };
+        let test = said["right"].as_u64().map_or_else(String::new, |right| format!(", test {right}/{}", said["tests"]));
+        writeln!(log, "{} {} seed {seed}: {side} {variant}{test}", data.name, plan.model)?;
         run.insert(format!("{side}_{variant}"), said);
     }
     if seed == 1 {
-        run.insert("theirs_alone".to_owned(), PyTorch::start(&how.python)?.train("f32", place)?); // a fresh process, for its peak memory
+        // a fresh process, for its peak memory
+        run.insert("theirs_alone".to_owned(), PyTorch::start(&how.python)?.train("f32", &first, place)?);
     }
     std::fs::remove_dir_all(&folder)?;
     Ok(Value::Object(run))
 }
 
-/// Who trains, and how.
-const VARIANTS: [(&str, &str); 6] =
-    [("theirs", "f32"), ("ours", "f32"), ("theirs", "channels_last"), ("theirs", "one_thread"), ("theirs", "f64"), ("ours", "f64")];
+/// How far a variant is trained.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Length {
+    /// Every epoch: its accuracy and time are shown.
+    Whole,
+    /// The steps that are compared, and no test: it only says how far numbers part.
+    Steps,
+}
+
+/// Who trains, how, and how far.
+const VARIANTS: [(&str, &str, Length); 7] = [
+    ("theirs", "f32", Length::Whole),
+    ("ours", "f32", Length::Whole),
+    ("theirs", "channels_last", Length::Whole),
+    ("theirs", "one_thread", Length::Steps),
+    ("theirs", "f64", Length::Steps),
+    ("ours", "f64", Length::Steps),
+    ("ours", "f32_direct", Length::Steps),
+];
 
 /// A Python with PyTorch loaded, which trains what it is told to.
 struct PyTorch {
@@ -132,9 +156,9 @@ impl PyTorch {
         Ok(PyTorch { process, answers })
     }
 
-    fn train(&mut self, variant: &str, folder: &str) -> Result<Value, Anything> {
+    fn train(&mut self, variant: &str, most: &str, folder: &str) -> Result<Value, Anything> {
         let input = self.process.stdin.as_mut().ok_or("Python's input is closed")?;
-        writeln!(input, "{variant} {folder}")?;
+        writeln!(input, "{variant} {most} {folder}")?;
         let mut line = String::new();
         self.answers.read_line(&mut line)?;
         if line.is_empty() {
