@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use nyang_train::prelude::*;
-use nyang_train::{BatchReport, EpochReport, Outcome, Phase, Position};
+use nyang_train::{BatchReport, Outcome, Phase, Position};
 
 /// 120 digits to learn from and 60 to choose by.
 fn data() -> (Loader, Loader) {
