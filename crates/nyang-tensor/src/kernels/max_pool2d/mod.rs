@@ -334,8 +334,12 @@ impl Job for Back<'_> {
     fn run<S: Isa>(self, isa: S) {
         let ([c, _, w], [high, wide], zero) = (self.input, self.window, isa.splat(0.0));
         let (positions, out) = (floats(self.positions), (self.columns * c).max(1));
-        let mut rows = self.dx.chunks_exact_mut(high * w * c); // as high as a window
-        for (y, (dx, (dy, positions))) in (&mut rows).zip(self.dy.chunks_exact(out).zip(positions.chunks_exact(out))).enumerate() {
+        let window_row = high * w * c;
+        let (seen, rest) = self.dx.split_at_mut(self.dy.len() / out * window_row);
+        rest.fill(0.0); // below the last window
+        for (y, (dx, (dy, positions))) in
+            seen.chunks_exact_mut(window_row).zip(self.dy.chunks_exact(out).zip(positions.chunks_exact(out))).enumerate()
+        {
             for (x, lane) in (0..self.columns).flat_map(|x| (0..c).step_by(S::LANES).map(move |lane| (x, lane))) {
                 let end = (lane + S::LANES).min(c);
                 let (dy, best) = (isa.read(&dy[x * c + lane..x * c + end]), isa.read(&positions[x * c + lane..x * c + end]));
@@ -347,7 +351,6 @@ impl Job for Back<'_> {
             }
             dx.chunks_exact_mut(w * c).for_each(|row| row[self.columns * wide * c..].fill(0.0));
         }
-        rows.into_remainder().fill(0.0);
     }
 }
 

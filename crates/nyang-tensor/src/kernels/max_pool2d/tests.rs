@@ -43,6 +43,7 @@ fn agrees<T: Element>(dims: [usize; 4], window: &Window, layout: usize) -> bool 
             dx[q * h * w + at] += T::of((i % 7) as f64 - 3.0);
         }
     }
+    drop(Tensor::full(x.shape(), T::of(f64::NAN)).unwrap()); // what is not written shows: the gradient gets this memory
     y.is_channels_last()
         && bits(y.to_vec()) == bits(want.to_vec())
         && bits(max_pool2d_values(&x, window).unwrap().to_vec()) == bits(want.to_vec())
@@ -99,6 +100,18 @@ fn ties_go_to_the_first_and_nan_to_the_last() {
     assert_eq!(of_row(&[low; 4], &window), (vec![low], vec![1.0, 0.0, 0.0, 0.0]));
     // padding is −∞, not 0, and overlapping windows add up: all four see the −1
     assert_eq!(of_row(&[-1.0, -2.0, -3.0, -4.0], &square(3, 1, 1)), (vec![-1.0; 4], vec![4.0, 0.0, 0.0, 0.0]));
+}
+
+#[test]
+fn rows_below_the_last_window_have_no_gradient() {
+    let x = Tensor::<f32>::from_fn([2, 3, 7, 4], |i| (i % 5) as f32).unwrap();
+    let window = Window { stride: [6, 2], ..Window::new([2, 2]) }; // sees rows 0 and 1 of 7
+    let (y, indices) = max_pool2d(&x, &window).unwrap();
+    assert_eq!((y.dims(), indices.apart), (&[2, 3, 1, 2][..], Some([2, 2])));
+    drop(Tensor::full(x.shape(), f32::NAN).unwrap());
+    let dx = max_pool2d_grad_input(&Tensor::<f32>::ones(y.shape()).unwrap(), &indices).unwrap();
+    assert_eq!(dx.sum(), 12.0);
+    assert!(dx.slice(2, 2..7, 1).unwrap().to_vec().iter().all(|&d: &f32| d == 0.0));
 }
 
 #[test]
