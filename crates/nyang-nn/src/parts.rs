@@ -17,7 +17,7 @@ use nyang_tensor::parallel::{for_each_chunk, threads};
 use nyang_tensor::{Element, Shape, Tensor};
 
 use crate::fusion::cast;
-use crate::{Flow, Module, Param, Path, Residual, Result, Visit};
+use crate::{Error, Flow, Module, Param, Path, Residual, Result, Visit};
 
 /// Samples of a part, at least. More of them fill the vectors of a layer's last, small images; fewer leave more of the cache.
 const LEAST: usize = 8;
@@ -34,10 +34,10 @@ pub(crate) fn plan<'a, T: Element>(modules: impl Iterator<Item = &'a dyn Module<
     let (mut shape, mut all, mut count) = (*batch, 0, 0);
     for module in modules {
         let (numbers, out) = written(module, &shape).ok()?; // what does not fit is for the module itself to say
-        if out.dims().first() != Some(&n) || parameters(module) * n >= 2 * LEAST * numbers {
+        if out.dims().first() != Some(&n) || parameters(module).saturating_mul(n) >= numbers.saturating_mul(2 * LEAST) {
             break;
         }
-        (shape, all, count) = (out, all + numbers, count + 1);
+        (shape, all, count) = (out, numbers.saturating_add(all), count + 1);
     }
     let part = LEAST.max(WRITTEN * n / all.max(1));
     (n >= 2 * part).then(|| (count, part.min(n.div_ceil(threads()))))
@@ -55,9 +55,23 @@ pub(crate) fn infer<T: Element>(
     let sample = out.len() / n.max(1);
     for_each_chunk(y.memory_mut()?, part * sample, |start, to| {
         let first = start / sample;
-        let run = || Ok::<_, crate::Error>(infer(x.slice(0, first..first + to.len() / sample, 1)?)?.channels_last()?);
+        let mut run = || {
+            let y = infer(x.slice(0, first..first + to.len() / sample, 1)?)?.channels_last()?;
+            match y.memory().filter(|values| values.len() == to.len()) {
+                Some(values) => to.copy_from_slice(values),
+                None => {
+                    return Err(Error::Shape {
+                        layer: "Flow",
+                        expected: format!("{out}, as its modules' out_shape says, for the batch"),
+                        got: *y.shape(),
+                        hint: None,
+                    });
+                }
+            }
+            Ok(())
+        };
         match run() {
-            Ok(y) => to.copy_from_slice(y.memory().unwrap_or_default()),
+            Ok(()) => {}
             Err(error) => *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
         }
     });
@@ -102,7 +116,7 @@ mod tests {
 
     use super::*;
     use crate::zoo::{self, Task};
-    use crate::{Ctx, Error, Init, Observer, Relu, Rng};
+    use crate::{Ctx, Init, Observer, Relu, Rng};
 
     /// The plan for a model of the zoo and `n` images.
     fn planned(name: &str, n: usize) -> Option<(usize, usize)> {
@@ -147,6 +161,33 @@ mod tests {
 
     /// Fails where it is asked to compute.
     struct Broken;
+
+    /// Gives another shape than it says.
+    struct Liar;
+    impl Module for Liar {
+        fn kind(&self) -> &'static str {
+            "Liar"
+        }
+        fn out_shape(&self, input: &Shape) -> Result<Shape> {
+            Ok(*input)
+        }
+        fn infer(&self, x: Tensor, _: &mut Ctx<'_>) -> Result<Tensor> {
+            Ok(x.slice(1, 0..1, 1)?)
+        }
+        fn forward(&mut self, x: Tensor, cx: &mut Ctx<'_>) -> Result<Tensor> {
+            self.infer(x, cx)
+        }
+        fn backward(&mut self, dy: Tensor, cx: &mut Ctx<'_>) -> Result<Tensor> {
+            self.infer(dy, cx)
+        }
+    }
+
+    #[test]
+    fn a_module_that_gives_another_shape_than_it_says_is_an_error() {
+        let x = Tensor::ones([64, 3, 32, 32]).unwrap();
+        assert!(matches!(Flow::new().then(Relu::new()).then(Liar).infer(x, &mut Ctx::eval()), Err(Error::Shape { .. })));
+    }
+
     impl Module for Broken {
         fn kind(&self) -> &'static str {
             "Broken"
