@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use super::channels::Rows;
+use super::channels::{Rows, SumOf};
 use super::{Window, image_dims, require_shape, values};
 use crate::parallel::{CHUNK, for_each_chunk};
 use crate::{Element, Error, Result, Shape, Tensor};
@@ -132,7 +132,7 @@ pub fn global_avg_pool2d<T: Element>(x: &Tensor<T>) -> Result<Tensor<T>> {
     let mut y = Tensor::stale_channels_last([n, c, 1, 1])?;
     for_each_chunk(y.memory_mut()?, c, |start, y| {
         let image = start * h * w..(start + c) * h * w;
-        let [sums] = rows.sums_of::<T, 1>(image, |[sum], at, _| sum.iter_mut().zip(&x[at]).for_each(|(sum, &v)| *sum += v));
+        let [sums] = rows.sums_of(image, &SumOf(x));
         y.iter_mut().zip(sums).for_each(|(y, sum)| *y = T::of(sum / pixels));
     });
     Ok(y)

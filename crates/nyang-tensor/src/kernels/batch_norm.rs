@@ -5,8 +5,10 @@
 
 use super::Activation;
 use super::activation::{relu, relu6};
-use super::channels::Rows;
+use super::channels::{AddRow, MapRow, Rows, SumOf};
 use super::{require_shape, values};
+use std::ops::Range;
+
 use crate::parallel::map_ranges;
 use crate::{Element, Result, Tensor};
 
@@ -64,15 +66,10 @@ pub fn channel_moments<T: Element>(x: &Tensor<T>) -> Result<[Vec<f64>; 2]> {
     let x = values(&x);
     let parts = map_ranges(x.len(), rows.part(), |range| {
         let count = rows.count(range.len());
-        let add = |[sum]: [&mut [T]; 1], at, _| sum.iter_mut().zip(&x[at]).for_each(|(sum, &v)| *sum += v);
-        let [sums] = rows.sums_of(range.clone(), add);
+        let [sums] = rows.sums_of(range.clone(), &SumOf(x));
         let near: Vec<T> = sums.iter().map(|s| T::of(s / count)).collect();
         let around = rows.repeated(&near);
-        let [squares] = rows.sums_of(range, |[sum]: [&mut [T]; 1], at, lane| {
-            for ((sum, &v), &m) in sum.iter_mut().zip(&x[at]).zip(&around[lane..]) {
-                *sum += (v - m) * (v - m);
-            }
-        });
+        let [squares] = rows.sums_of(range, &Squares { x, around: &around });
         (count, sums, near, squares)
     });
     for (_, sums, ..) in &parts {
@@ -88,6 +85,21 @@ pub fn channel_moments<T: Element>(x: &Tensor<T>) -> Result<[Vec<f64>; 2]> {
     Ok([means, squares])
 }
 
+/// Σ (x − around)².
+struct Squares<'a, T> {
+    x: &'a [T],
+    around: &'a [T],
+}
+
+impl<T: Element> AddRow<T, 1> for Squares<'_, T> {
+    #[inline(always)]
+    fn add(&self, [sum]: [&mut [T]; 1], at: Range<usize>, lane: usize) {
+        for ((sum, &v), &m) in sum.iter_mut().zip(&self.x[at]).zip(&self.around[lane..]) {
+            *sum += (v - m) * (v - m);
+        }
+    }
+}
+
 /// y = act((x − shift)·scale + bias). Channels-last; in place if nobody else holds `x`.
 pub fn channel_affine<T: Element>(x: Tensor<T>, by: &Affine<'_, T>) -> Result<Tensor<T>> {
     match by.activation {
@@ -97,14 +109,34 @@ pub fn channel_affine<T: Element>(x: Tensor<T>, by: &Affine<'_, T>) -> Result<Te
     }
 }
 
-fn affine<T: Element>(x: Tensor<T>, by: &Affine<'_, T>, act: impl Fn(T) -> T + Send + Sync) -> Result<Tensor<T>> {
+fn affine<T: Element>(x: Tensor<T>, by: &Affine<'_, T>, act: impl Fn(T) -> T + Sync) -> Result<Tensor<T>> {
     let rows = Rows::new("channel_affine", x.shape())?;
-    let [shift, scale, bias] = along(&rows, "channel_affine", by)?;
-    rows.map(x, |_, row| {
-        for (v, ((&s, &a), &b)) in row.iter_mut().zip(shift.iter().zip(&*scale).zip(&*bias)) {
-            *v = act((*v - s) * a + b);
+    let by = along(&rows, "channel_affine", by)?;
+    rows.map(x, &Forward { by, act })
+}
+
+/// act((x − shift)·scale + bias).
+struct Forward<'a, T: Element, F> {
+    by: [Repeated<'a, T>; 3],
+    act: F,
+}
+
+impl<T: Element, F: Fn(T) -> T + Sync> MapRow<T> for Forward<'_, T, F> {
+    #[inline(always)]
+    fn map(&self, _: usize, row: &mut [T]) {
+        let [shift, scale, bias] = &self.by;
+        for (v, ((&s, &a), &b)) in row.iter_mut().zip(shift.iter().zip(&**scale).zip(&**bias)) {
+            *v = (self.act)((*v - s) * a + b);
         }
-    })
+    }
+
+    #[inline(always)]
+    fn map_from(&self, _: usize, from: &[T], to: &mut [T]) {
+        let [shift, scale, bias] = &self.by;
+        for ((to, &v), ((&s, &a), &b)) in to.iter_mut().zip(from).zip(shift.iter().zip(&**scale).zip(&**bias)) {
+            *to = (self.act)((v - s) * a + b);
+        }
+    }
 }
 
 /// (Σ dv, Σ dv·(x − shift)) of each channel, with dv what of dy comes through the activation: what the gradients of batch norm are made of.
@@ -116,27 +148,37 @@ pub fn affine_grad_sums<T: Element>(dy: &Tensor<T>, x: &Tensor<T>, by: &Affine<'
     }
 }
 
-fn grad_sums<T: Element>(
-    dy: &Tensor<T>,
-    x: &Tensor<T>,
-    by: &Affine<'_, T>,
-    through: impl Fn(T, T) -> T + Send + Sync,
-) -> Result<[Vec<f64>; 2]> {
+fn grad_sums<T: Element>(dy: &Tensor<T>, x: &Tensor<T>, by: &Affine<'_, T>, through: impl Fn(T, T) -> T + Sync) -> Result<[Vec<f64>; 2]> {
     const OP: &str = "affine_grad_sums";
     let rows = Rows::new(OP, x.shape())?;
-    let [shift, scale, bias] = along(&rows, OP, by)?;
+    let by = along(&rows, OP, by)?;
     require_shape(OP, *x.shape(), dy)?;
     let (dy, x) = (dy.channels_last()?, x.channels_last()?);
-    let (dy, x) = (values(&dy), values(&x));
-    rows.sums::<T, 2>(x.len(), |[sum, dot], at, lane| {
-        let numbers = shift[lane..].iter().zip(&scale[lane..]).zip(&bias[lane..]);
-        for ((sum, dot), ((&d, &v), ((&s, &a), &b))) in sum.iter_mut().zip(dot).zip(dy[at.clone()].iter().zip(&x[at]).zip(numbers)) {
+    rows.sums(x.len(), &GradSums { dy: values(&dy), x: values(&x), by, through })
+}
+
+/// Σ dv and Σ dv·(x − shift).
+struct GradSums<'a, T: Element, F> {
+    dy: &'a [T],
+    x: &'a [T],
+    by: [Repeated<'a, T>; 3],
+    through: F,
+}
+
+impl<T: Element, F: Fn(T, T) -> T + Sync> AddRow<T, 2> for GradSums<'_, T, F> {
+    #[inline(always)]
+    fn add(&self, [sum, dot]: [&mut [T]; 2], at: Range<usize>, lane: usize) {
+        let [shift, scale, bias] = self.by.each_ref().map(|numbers| &numbers[lane..]);
+        let numbers = shift.iter().zip(scale).zip(bias);
+        for ((sum, dot), ((&d, &v), ((&s, &a), &b))) in
+            sum.iter_mut().zip(dot).zip(self.dy[at.clone()].iter().zip(&self.x[at]).zip(numbers))
+        {
             let centred = v - s;
-            let d = through(d, centred * a + b);
+            let d = (self.through)(d, centred * a + b);
             *sum += d;
             *dot += d * centred;
         }
-    })
+    }
 }
 
 /// dx = dv·grad.dv + (x − shift)·grad.x + grad.bias, with dv what of dy comes through the activation. Channels-last; in place if nobody
@@ -154,24 +196,37 @@ fn grad_input<T: Element>(
     x: &Tensor<T>,
     by: &Affine<'_, T>,
     grad: &GradAffine<'_, T>,
-    through: impl Fn(T, T) -> T + Send + Sync,
+    through: impl Fn(T, T) -> T + Sync,
 ) -> Result<Tensor<T>> {
     const OP: &str = "affine_grad_input";
     let rows = Rows::new(OP, x.shape())?;
     require_shape(OP, *x.shape(), &dy)?;
-    let [shift, scale, bias] = along(&rows, OP, by)?;
+    let by = along(&rows, OP, by)?;
     let of_dv = rows.along(OP, "factors of dv", grad.dv)?;
     let (of_x, constant) = (rows.along(OP, "factors of x", grad.x)?, rows.along(OP, "bias", grad.bias)?);
     let x = x.channels_last()?;
-    let x = values(&x);
-    rows.map(dy, |start, row| {
-        let forward = shift.iter().zip(&*scale).zip(&*bias);
-        let back = of_dv.iter().zip(&*of_x).zip(&*constant);
-        for ((d, &v), (((&s, &a), &b), ((&by_d, &by_x), &c))) in row.iter_mut().zip(&x[start..]).zip(forward.zip(back)) {
+    rows.map(dy, &Backward { x: values(&x), by, grad: [of_dv, of_x, constant], through })
+}
+
+/// dv·grad.dv + (x − shift)·grad.x + grad.bias.
+struct Backward<'a, T: Element, F> {
+    x: &'a [T],
+    by: [Repeated<'a, T>; 3],
+    grad: [Repeated<'a, T>; 3],
+    through: F,
+}
+
+impl<T: Element, F: Fn(T, T) -> T + Sync> MapRow<T> for Backward<'_, T, F> {
+    #[inline(always)]
+    fn map(&self, start: usize, row: &mut [T]) {
+        let ([shift, scale, bias], [of_dv, of_x, constant]) = (&self.by, &self.grad);
+        let forward = shift.iter().zip(&**scale).zip(&**bias);
+        let back = of_dv.iter().zip(&**of_x).zip(&**constant);
+        for ((d, &v), (((&s, &a), &b), ((&by_d, &by_x), &c))) in row.iter_mut().zip(&self.x[start..]).zip(forward.zip(back)) {
             let centred = v - s;
-            *d = through(*d, centred * a + b) * by_d + centred * by_x + c;
+            *d = (self.through)(*d, centred * a + b) * by_d + centred * by_x + c;
         }
-    })
+    }
 }
 
 type Repeated<'a, T> = std::borrow::Cow<'a, [T]>;

@@ -25,11 +25,38 @@ const RUN: usize = 64;
 /// Columns that are added at a time: their sums stay in the first-level cache.
 const WIDTH: usize = 512;
 
-/// Values that are copied before they are changed: a quarter of a first-level cache.
-const NEAR: usize = 2048;
-
 /// The smallest row that vectorised loops are worth it for.
 const LANES: usize = 64;
+
+/// What the values of a row add to K sums. `add` is `#[inline(always)]`: a closure's loop that is not inlined is not compiled for the
+/// machine's vectors.
+pub(super) trait AddRow<T, const K: usize>: Sync {
+    /// Adds to the sums of the lanes from `lane` on what the values at `at` of the memory give.
+    fn add(&self, sums: [&mut [T]; K], at: Range<usize>, lane: usize);
+}
+
+/// Σ x.
+pub(super) struct SumOf<'a, T>(pub &'a [T]);
+
+impl<T: Element> AddRow<T, 1> for SumOf<'_, T> {
+    #[inline(always)]
+    fn add(&self, [sum]: [&mut [T]; 1], at: Range<usize>, _: usize) {
+        sum.iter_mut().zip(&self.0[at]).for_each(|(sum, &v)| *sum += v);
+    }
+}
+
+/// What becomes of a row. Both functions are `#[inline(always)]` too.
+pub(super) trait MapRow<T: Element>: Sync {
+    /// Changes a row that starts at position `start` of the memory.
+    fn map(&self, start: usize, row: &mut [T]);
+
+    /// What becomes of the row `from`, in `to`.
+    #[inline(always)]
+    fn map_from(&self, start: usize, from: &[T], to: &mut [T]) {
+        to.copy_from_slice(from);
+        self.map(start, to);
+    }
+}
 
 /// The memory of a channels-last tensor as rows.
 #[derive(Clone, Copy, Debug)]
@@ -72,27 +99,18 @@ impl Rows {
         self.chunk(PART)
     }
 
-    /// K sums for each channel over a range of memory that starts with a row. `add(sums, at, lane)` adds to the sums of the lanes from
-    /// `lane` on what the values `at` give.
-    pub(super) fn sums_of<T: Element, const K: usize>(
-        &self,
-        range: Range<usize>,
-        add: impl Fn([&mut [T]; K], Range<usize>, usize),
-    ) -> [Vec<f64>; K] {
+    /// K sums for each channel over a range of memory that starts with a row.
+    pub(super) fn sums_of<T: Element, const K: usize>(&self, range: Range<usize>, add: &impl AddRow<T, K>) -> [Vec<f64>; K] {
         widest(Sums { rows: *self, range, add, element: PhantomData })
     }
 
     /// [`Rows::sums_of`] the whole memory of `len` values, in parallel.
-    pub(super) fn sums<T: Element, const K: usize>(
-        &self,
-        len: usize,
-        add: impl Fn([&mut [T]; K], Range<usize>, usize) + Send + Sync,
-    ) -> Result<[Vec<f64>; K]> {
+    pub(super) fn sums<T: Element, const K: usize>(&self, len: usize, add: &impl AddRow<T, K>) -> Result<[Vec<f64>; K]> {
         let mut total = [const { Vec::new() }; K];
         for total in &mut total {
             *total = self.zeros()?;
         }
-        for part in map_ranges(len, self.part(), |range| self.sums_of(range, &add)) {
+        for part in map_ranges(len, self.part(), |range| self.sums_of(range, add)) {
             for (total, part) in total.iter_mut().zip(part) {
                 total.iter_mut().zip(part).for_each(|(total, v)| *total += v);
             }
@@ -114,31 +132,31 @@ impl Rows {
         (size / self.lanes).max(1) * self.lanes
     }
 
-    /// Calls `f(start, row)` for each row of `x`, which starts at position `start` of the memory: in place if nobody else holds `x`.
-    pub(super) fn map<T: Element>(&self, mut x: Tensor<T>, f: impl Fn(usize, &mut [T]) + Send + Sync) -> Result<Tensor<T>> {
+    /// Changes each row of `x`: in place if nobody else holds it.
+    pub(super) fn map<T: Element>(&self, mut x: Tensor<T>, f: &impl MapRow<T>) -> Result<Tensor<T>> {
         let (rows, size) = (*self, self.chunk(CHUNK));
         if !x.is_channels_last() {
             x = x.channels_last()?;
         }
         if Arc::get_mut(&mut x.buffer).is_some() {
-            for_each_chunk(x.memory_mut()?, size, |start, part| widest(MapRows { rows, start, part, from: None, f: &f }));
+            for_each_chunk(x.memory_mut()?, size, |start, part| widest(MapRows { rows, start, part, from: None, f }));
             return Ok(x);
         }
         let (mut y, x) = (Tensor::stale_channels_last(x.shape())?, values(&x));
-        for_each_chunk(y.memory_mut()?, size, |start, part| widest(MapRows { rows, start, part, from: Some(x), f: &f }));
+        for_each_chunk(y.memory_mut()?, size, |start, part| widest(MapRows { rows, start, part, from: Some(x), f }));
         Ok(y)
     }
 }
 
 /// The loops of [`Rows::sums_of`].
-struct Sums<T, F, const K: usize> {
+struct Sums<'a, T, F, const K: usize> {
     rows: Rows,
     range: Range<usize>,
-    add: F,
+    add: &'a F,
     element: PhantomData<T>,
 }
 
-impl<T: Element, F: Fn([&mut [T]; K], Range<usize>, usize), const K: usize> Loop for Sums<T, F, K> {
+impl<T: Element, F: AddRow<T, K>, const K: usize> Loop for Sums<'_, T, F, K> {
     type Output = [Vec<f64>; K];
 
     #[inline(always)]
@@ -155,7 +173,7 @@ impl<T: Element, F: Fn([&mut [T]; K], Range<usize>, usize), const K: usize> Loop
                 for row in (run..end).step_by(lanes) {
                     let at = row + lane..(row + lane + width).min(end);
                     if !at.is_empty() {
-                        (self.add)(short.each_mut().map(|sums| &mut sums[..at.len()]), at, lane);
+                        self.add.add(short.each_mut().map(|sums| &mut sums[..at.len()]), at, lane);
                     }
                 }
                 for (long, short) in long.iter_mut().zip(&short) {
@@ -175,27 +193,23 @@ struct MapRows<'a, T, F> {
     rows: Rows,
     start: usize,
     part: &'a mut [T],
-    /// The whole memory that the part is a copy of; none where it holds its values already.
+    /// The whole memory that is read; none where the part holds its values already.
     from: Option<&'a [T]>,
-    f: F,
+    f: &'a F,
 }
 
-impl<T: Element, F: Fn(usize, &mut [T])> Loop for MapRows<'_, T, F> {
+impl<T: Element, F: MapRow<T>> Loop for MapRows<'_, T, F> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let lanes = self.rows.lanes;
-        let block = self.rows.chunk(NEAR);
         let mut start = self.start;
-        for block in self.part.chunks_mut(block) {
-            if let Some(from) = self.from {
-                block.copy_from_slice(&from[start..start + block.len()]); // still in the first-level cache when `f` comes to it
+        for row in self.part.chunks_mut(self.rows.lanes) {
+            match self.from {
+                Some(from) => self.f.map_from(start, &from[start..start + row.len()], row),
+                None => self.f.map(start, row),
             }
-            for row in block.chunks_mut(lanes) {
-                (self.f)(start, row);
-                start += row.len();
-            }
+            start += row.len();
         }
     }
 }
@@ -207,9 +221,18 @@ impl<T: Element, F: Fn(usize, &mut [T])> Loop for MapRows<'_, T, F> {
 pub fn channel_sums<T: Element>(x: &Tensor<T>) -> Result<Vec<f64>> {
     let rows = Rows::new("channel_sums", x.shape())?;
     let x = x.channels_last()?;
-    let x = values(&x);
-    let [sums] = rows.sums::<T, 1>(x.len(), |[sum], at, _| sum.iter_mut().zip(&x[at]).for_each(|(sum, &v)| *sum += v))?;
+    let [sums] = rows.sums(x.len(), &SumOf(values(&x)))?;
     Ok(sums)
+}
+
+/// x + bias.
+struct Plus<'a, T>(&'a [T]);
+
+impl<T: Element> MapRow<T> for Plus<'_, T> {
+    #[inline(always)]
+    fn map(&self, _: usize, row: &mut [T]) {
+        row.iter_mut().zip(self.0).for_each(|(v, &b)| *v += b);
+    }
 }
 
 /// x + bias, one number a channel. Channels-last; in place if nobody else holds `x`.
@@ -218,8 +241,7 @@ pub fn channel_sums<T: Element>(x: &Tensor<T>) -> Result<Vec<f64>> {
 /// [`Error::Shape`], also for a bias that is not `[C]`; [`Error::Memory`].
 pub fn channel_add<T: Element>(x: Tensor<T>, bias: &[T]) -> Result<Tensor<T>> {
     let rows = Rows::new("channel_add", x.shape())?;
-    let bias = rows.along("channel_add", "bias", bias)?;
-    rows.map(x, |_, row| row.iter_mut().zip(&*bias).for_each(|(v, &b)| *v += b))
+    rows.map(x, &Plus(&rows.along("channel_add", "bias", bias)?))
 }
 
 /// The same in plain loops, value by value: the definitions.

@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 
-use super::simd::{Isa, Job, Simd};
+use super::simd::{Isa, Job, MAX_LANES, Simd};
 use super::tile::{Finish, Shared};
 
 /// Rows of A and rows of B in one tile, by the number of vector registers: (16, 32).
@@ -87,15 +87,26 @@ impl Dots<'_> {
                     }
                 }
             }
-            for (r, sums) in sums.iter().enumerate() {
-                let row = self.c.from((i + r) * self.c_row + j).row(N);
-                for (n, (to, &sum)) in row.iter_mut().zip(sums).enumerate() {
-                    let mut v = isa.sum(sum) + if self.finish.add { *to } else { 0.0 };
-                    if let Some(bias) = self.finish.bias {
-                        v += bias[j + n];
+            let mut flat = [0.0; 2 * MAX_LANES]; // R·N sums, row after row
+            for (first, to) in (0..R * N).step_by(S::LANES).zip(flat.chunks_exact_mut(S::LANES)) {
+                let mut some = [isa.splat(0.0); MAX_LANES];
+                for i in 0..S::LANES {
+                    if first + i < R * N {
+                        some[i] = sums[(first + i) / N][(first + i) % N];
                     }
-                    *to = self.finish.activation.of(v);
                 }
+                isa.write(to, isa.sums(some));
+            }
+            for (r, sums) in flat.chunks_exact(N).take(R).enumerate() {
+                let to = self.c.from((i + r) * self.c_row + j).row(N);
+                let mut v = isa.read(sums);
+                if self.finish.add {
+                    v = isa.add(v, isa.read(to));
+                }
+                if let Some(bias) = self.finish.bias {
+                    v = isa.add(v, isa.read(&bias[j..j + N]));
+                }
+                isa.write(to, self.finish.activation.of_vector(isa, v));
             }
         }
     }

@@ -16,6 +16,7 @@ use crate::kernels::blocked::panel_width;
 use crate::kernels::for_each_part;
 use crate::kernels::simd::Simd;
 use crate::kernels::tile::{Finish, Product, Shared};
+use crate::kernels::transpose::transpose;
 
 /// Numbers of packed weights that a task multiplies with: half of a second-level cache.
 const PANELS: usize = 128 * 1024;
@@ -113,6 +114,14 @@ fn pack(pass: &Pass, plan: &Plan, direction: Direction, panels: &[Panel], weight
         let w = &weight[panel.group * plan.og * row + panel.first * across..];
         if panel.columns < panel.width {
             part.fill(0.0);
+        }
+        match direction {
+            Direction::Forward if plan.taps == 1 && panel.columns == panel.width => return transpose(w, row, part, panel.width),
+            Direction::GradInput if plan.taps == 1 => {
+                let rows = part.chunks_exact_mut(panel.width).zip(w.chunks(row));
+                return rows.for_each(|(to, from)| to[..panel.columns].copy_from_slice(&from[..panel.columns]));
+            }
+            _ => {}
         }
         for first in (0..inner).step_by(BLOCK) {
             for column in 0..panel.columns {

@@ -18,6 +18,7 @@ mod depthwise;
 mod depthwise_vector;
 mod direct;
 mod direct_weight;
+mod pairs;
 mod pass;
 mod patches;
 mod plain;
@@ -221,6 +222,15 @@ fn by_vectors<T: Element>(
     if direction == Direction::GradInput && plan.cg < 8 && plan.taps > 1 {
         return None; // too few columns for a vector: rather patches, whose columns are taps and channels
     }
+    let wide = if kernels.is_exact() || direction == Direction::GradInput { None } else { pairs::widened(simd, plan) };
+    if let Some(wide) = wide {
+        let (w, bias) = match pairs::widen(plan, w) {
+            Ok(w) => (w, end.bias.map(|bias| bias.repeat(2))),
+            Err(error) => return Some(Err(error)),
+        };
+        let (weight, end) = (Weight { values: &w, ..weight }, End { bias: bias.as_deref(), ..end });
+        return direct::convolve(simd, &wide, direction, source, weight, end, target);
+    }
     direct::convolve(simd, plan, direction, source, weight, end, target)
 }
 
@@ -402,8 +412,18 @@ fn grad_weight_by_vectors<T: Element>(kernels: Kernels, plan: &Plan, dy: &[T], x
     if plan.is_depthwise() {
         return depthwise_vector::grad_weight(simd, plan, dy, x, dw);
     }
-    let quick = if kernels.is_exact() { None } else { winograd::grad_weight(simd, plan, dy, x, dw) };
-    quick.or_else(|| direct_weight::grad_weight(simd, plan, dy, x, dw))
+    if kernels.is_exact() {
+        return direct_weight::grad_weight(simd, plan, dy, x, dw);
+    }
+    if let Some(wide) = pairs::widened(simd, plan) {
+        let mut sums = match Buffer::zeroed(wide.og * wide.depth()) {
+            Ok(sums) => sums,
+            Err(error) => return Some(Err(error)),
+        };
+        let done = direct_weight::grad_weight(simd, &wide, dy, x, &mut sums)?;
+        return Some(done.map(|()| pairs::fold(plan, &sums, dw)));
+    }
+    winograd::grad_weight(simd, plan, dy, x, dw).or_else(|| direct_weight::grad_weight(simd, plan, dy, x, dw))
 }
 
 #[cfg(test)]

@@ -178,8 +178,36 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    #[test]
+    fn pairs_of_pixels_agree_with_plain_loops(
+        n in 1usize..4, c in 1usize..4, o in 5usize..9, size in [1usize..12, 3..16], kernel in [1usize..6, 3..6], stride in 1usize..3,
+        padding in [pair(0..4), pair(0..4)], dilation in 1usize..3, layout in 0usize..64,
+    ) {
+        let g = geometry(Window { kernel, stride: [stride, 1], padding, dilation: [dilation, 1], ceil_mode: false }, 1);
+        let (x, w) = ([n, c, size[0], size[1]], [o, c, kernel[0], kernel[1]]);
+        if conv2d_out_shape(&Shape::from(x), &Shape::from(w), &g).is_ok() {
+            let off = difference_of::<f32>(Kernels::available(), x, w, &g, layout, f64::from(f32::EPSILON));
+            prop_assert!(off.iter().all(|&off| off < 1.0), "{:?}", off);
+        }
+    }
+}
+
+/// LeNet's first layer is computed so, where vectors have sixteen lanes; a wider stride than a third of the kernel is not.
+#[test]
+fn few_channels_are_computed_in_pairs_of_pixels() {
+    let Some(simd) = Kernels::default().simd().filter(|simd| simd.lanes() == 16) else { return };
+    let wide = |stride| {
+        let g = geometry(Window { stride: [1, stride], padding: [[2, 2], [2, 2]], ..Window::new([5, 5]) }, 1);
+        pairs::widened(simd, &Plan::new(&Shape::from([2, 1, 28, 28]), &Shape::from([6, 1, 5, 5]), &g).unwrap())
+    };
+    assert_eq!(wide(1).map(|plan| (plan.output, plan.g.window.kernel)), Some(([2, 12, 28, 14], [5, 6])));
+    assert!(wide(2).is_none());
+}
+
 /// Sizes that cross the borders of tiles, column blocks and pieces.
-fn large() -> [([usize; 4], [usize; 4], Conv2dGeometry); 5] {
+fn large() -> [([usize; 4], [usize; 4], Conv2dGeometry); 6] {
     let same = Window { padding: [[1, 1], [1, 1]], ..Window::new([3, 3]) };
     [
         ([3, 70, 9, 7], [20, 70, 3, 3], geometry(same, 1)), // kernel rows, then one tap at a time
@@ -187,6 +215,7 @@ fn large() -> [([usize; 4], [usize; 4], Conv2dGeometry); 5] {
         ([2, 256, 5, 5], [240, 256, 3, 3], geometry(same, 1)), // a weight too large for eight pieces
         ([5, 66, 16, 17], [66, 1, 3, 3], geometry(Window { stride: [2, 2], ..same }, 66)), // depthwise in several pieces
         ([9, 24, 13, 11], [36, 12, 1, 1], geometry(Window::new([1, 1]), 2)), // pointwise, grouped
+        ([9, 1, 28, 28], [6, 1, 5, 5], geometry(Window { padding: [[2, 2], [2, 2]], ..Window::new([5, 5]) }, 1)), // pairs of pixels
     ]
 }
 

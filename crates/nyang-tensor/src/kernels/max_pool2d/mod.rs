@@ -192,41 +192,63 @@ impl Job for Rows<'_, f32> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Isa>(self, isa: S) {
+    fn run<S: Isa>(mut self, isa: S) {
+        match self.positions.take() {
+            Some(positions) => self.fill_by_vectors::<S, true>(isa, as_floats(positions)),
+            None => self.fill_by_vectors::<S, false>(isa, &mut []),
+        }
+    }
+}
+
+impl Rows<'_, f32> {
+    /// Fills `y`, and `positions` if they are asked `FOR`.
+    #[inline(always)]
+    fn fill_by_vectors<S: Isa, const FOR: bool>(self, isa: S, positions: &mut [f32]) {
         let ([_, c, _, w], [dh, dw], columns) = (self.look.input, self.look.dilation, &self.look.columns);
-        let (x, mut positions) = (self.x, self.positions.map(as_floats));
+        let (x, dense) = (self.x, dh == 1 && dw == 1);
         let bits = |position: usize| isa.splat(f32::from_bits(position as u32)); // below 2³², as checked
-        for (i, y) in self.y.chunks_exact_mut(self.look.row()).enumerate() {
+        for i in 0..self.y.len() / self.look.row() {
             let (rows, image) = self.look.row_at(self.first + i);
-            for (ow, (reach, y)) in columns.iter().zip(y.chunks_exact_mut(c)).enumerate() {
+            for (ow, reach) in columns.iter().enumerate() {
                 let corner = rows.first * w + reach.first;
                 let (high, wide) = (rows.taps.len(), reach.taps.len());
                 for lane in (0..c).step_by(S::LANES) {
-                    let end = (lane + S::LANES).min(c);
-                    let cell = |position: usize| isa.read(&x[(image + position) * c + lane..(image + position) * c + end]);
+                    // Whole vectors, where the memory goes on for so long: a mask costs time. What they write too far is the next pixel's,
+                    // and comes to be overwritten.
+                    let cell = |position: usize| isa.read(&x[(image + position) * c + lane..]);
                     let (mut best, mut at) = match high * wide {
                         0 => (isa.splat(f32::NEG_INFINITY), isa.splat(f32::from_bits(NOWHERE))),
                         _ => (cell(corner), bits(corner)),
                     };
-                    for i in 0..high {
-                        for j in 0..wide {
-                            if i + j > 0 {
+                    if dense && high == 2 && wide == 2 {
+                        // the usual window, without loops
+                        for position in [corner + 1, corner + w, corner + w + 1] {
+                            (best, at) = best_of::<S, FOR>(isa, best, at, cell(position), bits(position));
+                        }
+                    } else {
+                        for i in 0..high {
+                            for j in usize::from(i == 0)..wide {
                                 let position = corner + i * dh * w + j * dw;
-                                let v = cell(position);
-                                let better = isa.beats(v, best);
-                                (best, at) = (isa.select(better, v, best), isa.select(better, bits(position), at));
+                                (best, at) = best_of::<S, FOR>(isa, best, at, cell(position), bits(position));
                             }
                         }
                     }
-                    isa.write(&mut y[lane..end], best);
-                    if let Some(positions) = &mut positions {
-                        let pixel = (i * columns.len() + ow) * c;
-                        isa.write(&mut positions[pixel + lane..pixel + end], at);
+                    let pixel = (i * columns.len() + ow) * c;
+                    isa.write(&mut self.y[pixel + lane..], best);
+                    if FOR {
+                        isa.write(&mut positions[pixel + lane..], at);
                     }
                 }
             }
         }
     }
+}
+
+/// The better of two values in each lane, and its position if that is asked `FOR`.
+#[inline(always)]
+fn best_of<S: Isa, const FOR: bool>(isa: S, best: S::V, at: S::V, v: S::V, position: S::V) -> (S::V, S::V) {
+    let better = isa.beats(v, best);
+    (isa.select(better, v, best), if FOR { isa.select(better, position, at) } else { at })
 }
 
 /// The same memory as floats, which are only ever moved.
@@ -341,12 +363,13 @@ impl Job for Back<'_> {
             seen.chunks_exact_mut(window_row).zip(self.dy.chunks_exact(out).zip(positions.chunks_exact(out))).enumerate()
         {
             for (x, lane) in (0..self.columns).flat_map(|x| (0..c).step_by(S::LANES).map(move |lane| (x, lane))) {
-                let end = (lane + S::LANES).min(c);
-                let (dy, best) = (isa.read(&dy[x * c + lane..x * c + end]), isa.read(&positions[x * c + lane..x * c + end]));
+                let (dy, best) = (isa.read(&dy[x * c + lane..]), isa.read(&positions[x * c + lane..]));
                 for (i, j) in (0..high).flat_map(|i| (0..wide).map(move |j| (i, j))) {
                     let (column, position) = (x * wide + j, (y * high + i) * w + x * wide + j);
                     let here = isa.same(best, isa.splat(f32::from_bits(position as u32))); // below 2³², as checked
-                    isa.write(&mut dx[(i * w + column) * c + lane..(i * w + column) * c + end], isa.select(here, dy, zero));
+                    // a pixel of one vector may write into the next one of its row, which is written later
+                    let end = if c <= S::LANES { w * c } else { (column * c + lane + S::LANES).min((column + 1) * c) };
+                    isa.write(&mut dx[i * w * c + column * c + lane..i * w * c + end], isa.select(here, dy, zero));
                 }
             }
             dx.chunks_exact_mut(w * c).for_each(|row| row[self.columns * wide * c..].fill(0.0));

@@ -204,8 +204,8 @@ pub(crate) trait Isa: Copy + Send + Sync {
     fn same(self, a: Self::V, b: Self::V) -> Self::Mask;
     /// a in the lanes of `mask`, b in the others, bit for bit.
     fn select(self, mask: Self::Mask, a: Self::V, b: Self::V) -> Self::V;
-    /// The sum of the lanes, halves added to halves.
-    fn sum(self, a: Self::V) -> f32;
+    /// The sum of each vector's lanes, halves added to halves: that of vector i is in lane i. Only the first `LANES` vectors take part.
+    fn sums(self, v: [Self::V; MAX_LANES]) -> Self::V;
     /// Rows become columns: lane j of vector i and lane i of vector j change places. Only the first `LANES` vectors take part.
     fn transpose(self, v: [Self::V; MAX_LANES]) -> [Self::V; MAX_LANES];
     /// The first `n` lanes; all of them if there are fewer.

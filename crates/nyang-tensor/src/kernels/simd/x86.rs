@@ -89,12 +89,20 @@ impl Isa for Avx2 {
         unsafe { _mm256_blendv_ps(b, a, _mm256_castsi256_ps(mask)) }
     }
     #[inline(always)]
-    fn sum(self, a: __m256) -> f32 {
+    fn sums(self, v: [__m256; MAX_LANES]) -> __m256 {
         // SAFETY: as above.
         unsafe {
-            let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
-            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-            _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+            let mut fours = [_mm256_setzero_ps(); 4]; // half h of fours[e] is of vector 4h + e
+            for e in 0..4 {
+                let (a, b) = (v[e], v[4 + e]);
+                fours[e] = _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b));
+            }
+            let mut twos = [_mm256_setzero_ps(); 2]; // of vectors 4h + 2i and, behind it, 4h + 2i + 1
+            for i in 0..2 {
+                let (a, b) = (_mm256_castps_pd(fours[2 * i]), _mm256_castps_pd(fours[2 * i + 1]));
+                twos[i] = _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(a, b)), _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)));
+            }
+            _mm256_add_ps(_mm256_shuffle_ps::<0x88>(twos[0], twos[1]), _mm256_shuffle_ps::<0xdd>(twos[0], twos[1]))
         }
     }
     #[inline(always)]
@@ -233,10 +241,26 @@ impl Isa for Avx512 {
         unsafe { _mm512_mask_blend_ps(mask, b, a) }
     }
     #[inline(always)]
-    fn sum(self, a: __m512) -> f32 {
+    fn sums(self, v: [__m512; MAX_LANES]) -> __m512 {
         // SAFETY: as above.
-        let eight = unsafe { _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a)) };
-        self.0.sum(eight)
+        unsafe {
+            let mut eights = [_mm512_setzero_ps(); 8]; // its halves are of vectors e and 4 + e, or 8 + e and 12 + e
+            for i in 0..8 {
+                let (a, b) = (v[i / 4 * 8 + i % 4], v[i / 4 * 8 + 4 + i % 4]);
+                eights[i] = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b));
+            }
+            let mut fours = [_mm512_setzero_ps(); 4]; // quarter q of fours[e] is of vector 4q + e
+            for e in 0..4 {
+                let (a, b) = (eights[e], eights[4 + e]);
+                fours[e] = _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
+            }
+            let mut twos = [_mm512_setzero_ps(); 2]; // of vectors 4q + 2i and, behind it, 4q + 2i + 1
+            for i in 0..2 {
+                let (a, b) = (_mm512_castps_pd(fours[2 * i]), _mm512_castps_pd(fours[2 * i + 1]));
+                twos[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+            }
+            _mm512_add_ps(_mm512_shuffle_ps::<0x88>(twos[0], twos[1]), _mm512_shuffle_ps::<0xdd>(twos[0], twos[1]))
+        }
     }
     #[inline(always)]
     fn transpose(self, v: [__m512; MAX_LANES]) -> [__m512; MAX_LANES] {
