@@ -1,7 +1,7 @@
 //! Sums over each channel and additions to it: what bias gradients, bias additions and batch norm are made of.
 //!
 //! Everything here takes `[N, C]` or `[N, C, H, W]`; dimension 1 is the channels. In channels-last memory that is a matrix whose rows are
-//! the C values of a pixel. Few channels would make short loops, so below 64 several pixels count as one row, and the numbers that
+//! the C values of a pixel. Few channels would make short loops, so below 256 several pixels count as one row, and the numbers that
 //! belong to the channels are repeated to match.
 //!
 //! At most 64 numbers are added in `T`, and those sums in `f64`, in a fixed order: a sum of millions loses no more digits than one of 64.
@@ -26,7 +26,7 @@ const RUN: usize = 64;
 const WIDTH: usize = 512;
 
 /// The smallest row that vectorised loops are worth it for.
-const LANES: usize = 64;
+const LANES: usize = 256;
 
 /// What the values of a row add to K sums. `add` is `#[inline(always)]`: a closure's loop that is not inlined is not compiled for the
 /// machine's vectors.

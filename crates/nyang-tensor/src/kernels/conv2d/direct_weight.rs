@@ -142,10 +142,14 @@ pub(super) fn grad_weight(simd: Simd, plan: &Plan, dy: &[f32], x: &[f32], dw: &m
     let depth = plan.taps * plan.cg;
     for_each_chunk(dw, BLOCK * depth, |start, dw| {
         let (first, columns) = (start / depth, dw.len() / depth);
-        for (row, piece) in (0..depth).flat_map(|row| (0..blocks.pieces).map(move |piece| (row, piece))) {
-            let from = &partial[piece * size + row * o + first..][..columns];
+        for row in 0..depth {
+            let mut sums = [0.0; BLOCK];
+            for piece in 0..blocks.pieces {
+                let from = &partial[piece * size + row * o + first..][..columns];
+                sums.iter_mut().zip(from).for_each(|(sum, &v)| *sum += v);
+            }
             let at = row % plan.cg * plan.taps + row / plan.cg; // (tap, channel) there, (channel, tap) here
-            from.iter().enumerate().for_each(|(i, &v)| dw[i * depth + at] += v);
+            sums[..columns].iter().enumerate().for_each(|(i, &v)| dw[i * depth + at] += v);
         }
     });
     Some(Ok(()))
