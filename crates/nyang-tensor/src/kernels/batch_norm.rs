@@ -3,12 +3,12 @@
 //! An activation that follows a batch norm at once costs nothing here: it is applied while a value is in a register, and the gradient finds
 //! out anew where it let through, from x, rather than to read y from memory.
 
+use std::ops::Range;
+
 use super::Activation;
 use super::activation::{relu, relu6};
 use super::channels::{AddRow, MapRow, Rows, SumOf};
 use super::{require_shape, values};
-use std::ops::Range;
-
 use crate::parallel::map_ranges;
 use crate::{Element, Result, Tensor};
 
