@@ -135,10 +135,13 @@ impl LinePlot {
             text(&mut svg, at, bottom - 6.0, anchor, "fill=\"#555\"", name);
         }
         let mut legend = right;
+        // beside the title if there is room, else below it
+        let names = self.lines.iter().map(|line| width(&line.name, 7.0) + 38.0).sum::<f64>();
+        let row = if left + width(&self.title, 8.5) + names > right { 37.0 } else { 20.0 };
         for (i, Line { name, .. }) in self.lines.iter().enumerate().rev() {
-            legend -= 7.0 * name.chars().map(|c| if c.is_ascii() { 1.0 } else { 1.8 }).sum::<f64>();
-            text(&mut svg, legend, 20.0, "start", "", name);
-            line(&mut svg, [legend - 22.0, 16.0, legend - 6.0, 16.0], &format!("{}\" stroke-width=\"3", colour(i)));
+            legend -= width(name, 7.0);
+            text(&mut svg, legend, row, "start", "", name);
+            line(&mut svg, [legend - 22.0, row - 4.0, legend - 6.0, row - 4.0], &format!("{}\" stroke-width=\"3", colour(i)));
             legend -= 38.0;
         }
         for (i, Line { points, dashed, .. }) in self.lines.iter().enumerate() {
@@ -186,6 +189,11 @@ impl LinePlot {
 /// Of the curve with this number.
 fn colour(i: usize) -> &'static str {
     COLOURS[i % COLOURS.len()]
+}
+
+/// About how wide a text is whose Latin letters are so wide.
+fn width(text: &str, letter: f64) -> f64 {
+    text.chars().map(|c| if c.is_ascii() { letter } else { 1.8 * letter }).sum()
 }
 
 fn line(svg: &mut String, [x1, y1, x2, y2]: [f64; 4], stroke: &str) {
@@ -314,6 +322,16 @@ mod tests {
         let paths: Vec<&str> = svg.lines().filter(|line| line.starts_with("<path")).collect();
         assert_eq!(paths.iter().map(|path| path.contains("stroke-dasharray")).collect::<Vec<_>>(), [false, true]);
         assert!(paths[0].contains(COLOURS[0]) && paths[1].contains(COLOURS[1])); // in the order given: the dashed one lies above
+    }
+
+    #[test]
+    fn names_stand_beside_the_title_or_below_it() {
+        let rows = |title: &str| {
+            let svg = LinePlot::new(title).line("PyTorch from itself", []).line("f32 without Winograd", []).to_svg();
+            ["PyTorch from itself", "f32 without Winograd"].map(|name| svg.lines().any(|l| l.contains(name) && l.contains(" y=\"20.0\"")))
+        };
+        assert_eq!(rows("lenet"), [true; 2]);
+        assert_eq!(rows("deepconvnet on fashion-mnist, apart so far"), [false; 2]);
     }
 
     #[test]
