@@ -106,7 +106,8 @@ fn linear(draw: &mut Draw, init: &mut Init) -> Drawn {
 fn max_pool(draw: &mut Draw, _: &mut Init) -> Drawn {
     let ([kh, kw], [sh, sw], [dh, dw], ceil) = (draw.pair(1, 4), draw.pair(1, 4), draw.pair(1, 2), draw.coin());
     let [ph, pw] = [draw.whole(0, kh / 2), draw.whole(0, kw / 2)];
-    let (h, w) = (size(draw, dh * (kh - 1) + 1, ph, 7), size(draw, dw * (kw - 1) + 1, pw, 7));
+    // A dilated window over a single row may hit no cell. Ours gives −∞ then; PyTorch 2.15 writes outside of its memory, going backward.
+    let (h, w) = (size(draw, dh * (kh - 1) + 1, ph, 7).max(dh), size(draw, dw * (kw - 1) + 1, pw, 7).max(dw));
     let layer = MaxPool2d::config([kh, kw]).stride([sh, sw]).padding([ph, pw]).dilation([dh, dw]).ceil_mode(ceil).build()?;
     let ceil = python(ceil);
     let torch = format!("nn.MaxPool2d(({kh}, {kw}), ({sh}, {sw}), ({ph}, {pw}), ({dh}, {dw}), ceil_mode={ceil})");
