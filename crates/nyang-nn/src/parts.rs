@@ -159,9 +159,6 @@ mod tests {
     struct Watching;
     impl Observer<f32> for Watching {}
 
-    /// Fails where it is asked to compute.
-    struct Broken;
-
     /// Gives another shape than it says.
     struct Liar;
     impl Module for Liar {
@@ -188,6 +185,8 @@ mod tests {
         assert!(matches!(Flow::new().then(Relu::new()).then(Liar).infer(x, &mut Ctx::eval()), Err(Error::Shape { .. })));
     }
 
+    /// Fails where it is asked to compute.
+    struct Broken;
     impl Module for Broken {
         fn kind(&self) -> &'static str {
             "Broken"

@@ -48,12 +48,13 @@ impl Kernels {
         tiers.filter(|&tier| tier == Tier::Portable || Simd::of(tier).is_some()).map(|tier| Kernels { tier, exact: false }).collect()
     }
 
-    /// The same, but convolutions are sums of products as they are defined, never Winograd's, which multiply less and round more.
+    /// The same, but convolutions are sums of products as they are defined: never Winograd's, which multiply less and round more, nor pairs
+    /// of pixels, in which a NaN or an infinity reaches a neighbour.
     pub fn exact(self) -> Kernels {
         Kernels { exact: true, ..self }
     }
 
-    /// Whether these kernels do without Winograd's convolutions.
+    /// Whether these kernels compute convolutions as they are defined.
     pub fn is_exact(self) -> bool {
         self.exact
     }
