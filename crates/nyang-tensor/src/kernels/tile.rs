@@ -78,6 +78,11 @@ impl<'a> Shared<'a> {
         n <= self.len
     }
 
+    /// Where the memory begins: for those who have asked whether it [holds](Shared::holds) what they write.
+    pub fn pointer(self) -> *mut f32 {
+        self.start
+    }
+
     /// Its first `n` numbers as a slice.
     ///
     /// # Safety
@@ -89,12 +94,15 @@ impl<'a> Shared<'a> {
 }
 
 /// The heights of tiles. Not all numbers, because each is a piece of code for each width.
-const HEIGHTS: [usize; 9] = [1, 2, 3, 4, 5, 6, 8, 10, 12];
+const HEIGHTS: [usize; 13] = [1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24];
 
 /// The height of the next tile when `rows` are left and `most` fit: as few tiles as can be, of about the same height. A low tile is no
 /// quicker than one of eight sums, for each sum waits four cycles for its last addition.
 #[inline]
 fn height(rows: usize, most: usize) -> usize {
+    if rows > 3 * most {
+        return most; // whatever comes behind, and without a division
+    }
     let fair = |tiles: usize| HEIGHTS.into_iter().find(|&h| h >= rows.div_ceil(tiles)).filter(|&h| h <= most && h <= rows);
     (rows.div_ceil(most)..=rows).find_map(fair).unwrap_or(1)
 }
@@ -193,7 +201,7 @@ impl<'a> Product<'a> {
             };
         }
         tiles! {
-            1: 1 2 3 4 5 6 8 10 12;
+            1: 1 2 3 4 5 6 8 10 12 14 16 20 24;
             2: 1 2 3 4 5 6 8 10 12;
             3: 1 2 3 4 5 6 8;
             4: 1 2 3 4 5 6;

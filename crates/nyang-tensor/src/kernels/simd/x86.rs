@@ -185,7 +185,7 @@ impl Avx512 {
 // SAFETY of all blocks below: `self` exists, so the machine was found to have AVX-512; what is read or written the caller answers for.
 impl Isa for Avx512 {
     const LANES: usize = 16;
-    const ROWS: [usize; 4] = [12, 12, 8, 6];
+    const ROWS: [usize; 4] = [24, 12, 8, 6];
     const FREE_MASKS: bool = true;
     type V = __m512;
     type Mask = __mmask16;

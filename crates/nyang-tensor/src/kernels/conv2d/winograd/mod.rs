@@ -36,8 +36,8 @@ use crate::kernels::{for_each_part, with_scratch};
 use tiles::{Input, Kernel, KernelBack, Matrix, Output, Spread, Tiles, ToPoints, apart};
 use transforms::{F2, F4, Transforms};
 
-/// Numbers of transformed tiles of one task: half of a second-level cache.
-const TASK: usize = 160 * 1024;
+/// Numbers of transformed tiles of one task: half of a second-level cache of a megabyte.
+const TASK: usize = 112 * 1024;
 /// Fewer tiles than this make poor matrix products.
 const FEW: usize = 12;
 /// Numbers of transformed tiles of all tasks together: some megabytes of the third-level cache.

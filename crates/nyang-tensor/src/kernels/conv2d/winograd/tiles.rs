@@ -112,6 +112,7 @@ impl ToPoints<'_> {
         if !fits {
             return;
         }
+        let to = self.to.pointer();
         for tile in self.range.clone() {
             let [n, y, x] = self.tiles.place(tile);
             let (y, x) = (y as isize + self.offset[0], x as isize + self.offset[1]);
@@ -139,6 +140,7 @@ impl ToPoints<'_> {
                     }
                     across[j].write(R::row(isa, column));
                 }
+                let first = to.wrapping_add((tile - self.first) * self.matrix.stride + channel);
                 for i in 0..A {
                     let mut line = [zero; N];
                     for j in 0..N {
@@ -147,9 +149,9 @@ impl ToPoints<'_> {
                     }
                     let line = R::row(isa, line);
                     for j in 0..A {
-                        let place = (i * A + j) * self.matrix.point + (tile - self.first) * self.matrix.stride + channel;
-                        // SAFETY: a tile belongs to one task.
-                        isa.write(unsafe { self.to.from(place).row(S::LANES) }, line[j]);
+                        let to = first.wrapping_add((i * A + j).wrapping_mul(self.matrix.point));
+                        // SAFETY: `fits` says that all points have room for this tile's row, and a tile belongs to one task.
+                        unsafe { isa.store(to, line[j]) };
                     }
                 }
             }
@@ -285,12 +287,18 @@ impl<W: Transforms<M, A>, const M: usize, const A: usize> Job for Kernel<'_, W, 
                 for j in 0..3 {
                     across[j] = W::kernel(isa, [taps[j], taps[3 + j], taps[6 + j]]);
                 }
+                let first = k * self.width + column;
+                let fits = self.to.holds((A * A - 1) * self.point + first + S::LANES);
+                debug_assert!(fits, "a panel reaches outside its memory");
+                if !fits {
+                    return;
+                }
+                let to = self.to.pointer().wrapping_add(first);
                 for i in 0..A {
                     let line = W::kernel(isa, [across[0][i], across[1][i], across[2][i]]);
                     for j in 0..A {
-                        let place = (i * A + j) * self.point + k * self.width + column;
-                        // SAFETY: a row of a panel belongs to one task.
-                        isa.write(unsafe { self.to.from(place).row(S::LANES) }, line[j]);
+                        // SAFETY: it was just seen that the last point has room for this vector; a row of a panel belongs to one task.
+                        unsafe { isa.store(to.wrapping_add((i * A + j).wrapping_mul(self.point)), line[j]) };
                     }
                 }
             }
@@ -322,13 +330,21 @@ impl<W: Transforms<M, A>, const M: usize, const A: usize> Job for KernelBack<'_,
         let outputs = self.dw.len() / (9 * c);
         for (channel, column) in (0..c).flat_map(|k| (0..outputs).step_by(S::LANES).map(move |j| (k, j))) {
             let lanes = S::LANES.min(outputs - column);
+            let (first, mask) = (channel * o + self.first + column, isa.first(lanes));
+            let fits = self.pieces == 0 || (self.pieces * A * A - 1) * self.point + first + lanes <= self.from.len();
+            debug_assert!(fits, "sums reach outside their memory");
+            if !fits {
+                return;
+            }
+            let from = self.from.as_ptr().wrapping_add(first);
             let mut across = [[zero; 3]; A];
             for j in 0..A {
                 let mut points = [zero; A];
                 for i in 0..A {
                     for piece in 0..self.pieces {
-                        let place = (piece * A * A + i * A + j) * self.point + channel * o + self.first + column;
-                        points[i] = isa.add(points[i], isa.read(&self.from[place..][..lanes]));
+                        let place = (piece * A * A + i * A + j).wrapping_mul(self.point);
+                        // SAFETY: it was just seen that the last piece's last point has this vector, as far as the mask goes.
+                        points[i] = isa.add(points[i], unsafe { isa.load_masked(from.wrapping_add(place), mask) });
                     }
                 }
                 across[j] = W::kernel_back(isa, points);
