@@ -19,11 +19,14 @@ use nyang_tensor::{Element, Shape, Tensor};
 use crate::fusion::cast;
 use crate::{Error, Flow, Module, Param, Path, Residual, Result, Visit};
 
-/// Samples of a part, at least. More of them fill the vectors of a layer's last, small images; fewer leave more of the cache.
+/// Samples of a part, at least, unless a layer writes very much for them. More of them fill the vectors of a layer's last, small images; fewer leave more of the cache.
 const LEAST: usize = 8;
 
 /// Numbers that the layers of a part write, at least: so many that they are worth a thread's coming.
 const WRITTEN: usize = 128 * 1024;
+
+/// Numbers that one layer of a part writes, at most, unless two samples are more: the next layer still finds them near.
+const LARGEST: usize = 400 * 1024;
 
 /// How many of the first modules a batch of this shape should go through part by part, and the samples of a part.
 pub(crate) fn plan<'a, T: Element>(modules: impl Iterator<Item = &'a dyn Module<T>>, batch: &Shape) -> Option<(usize, usize)> {
@@ -31,15 +34,19 @@ pub(crate) fn plan<'a, T: Element>(modules: impl Iterator<Item = &'a dyn Module<
     if n <= LEAST {
         return None;
     }
-    let (mut shape, mut all, mut count) = (*batch, 0, 0);
+    let (mut shape, mut all, mut largest, mut count) = (*batch, 0usize, 0, 0);
     for module in modules {
-        let (numbers, out) = written(module, &shape).ok()?; // what does not fit is for the module itself to say
-        if out.dims().first() != Some(&n) || parameters(module).saturating_mul(n) >= numbers.saturating_mul(2 * LEAST) {
+        let written = written(module, &shape).ok()?; // what does not fit is for the module itself to say
+        let pays = parameters(module).saturating_mul(n) < written.all.saturating_mul(2 * LEAST);
+        if written.out.dims().first() != Some(&n) || !pays {
             break;
         }
-        (shape, all, count) = (out, numbers.saturating_add(all), count + 1);
+        (shape, all, largest, count) = (written.out, written.all.saturating_add(all), written.largest.max(largest), count + 1);
     }
-    let part = LEAST.max(WRITTEN * n / all.max(1));
+    let mut part = LEAST.max(WRITTEN * n / all.max(1));
+    while part > 2 && (largest / n).saturating_mul(part) > LARGEST {
+        part /= 2;
+    }
     (n >= 2 * part).then(|| (count, part.min(n.div_ceil(threads()))))
 }
 
@@ -81,20 +88,43 @@ pub(crate) fn infer<T: Element>(
     }
 }
 
-/// How many numbers a module writes for an input of this shape, inside of it too, and the shape of its output.
-fn written<T: Element>(module: &dyn Module<T>, input: &Shape) -> Result<(usize, Shape)> {
+/// What a module writes for an input.
+struct Written {
+    /// How many numbers, inside of it too.
+    all: usize,
+    /// Those of its largest layer.
+    largest: usize,
+    /// The shape of its output.
+    out: Shape,
+}
+
+impl Written {
+    /// A layer of its own.
+    fn layer(out: Shape) -> Written {
+        Written { all: out.len(), largest: out.len(), out }
+    }
+
+    /// This and what comes behind it.
+    fn then(self, next: Written) -> Written {
+        Written { all: self.all.saturating_add(next.all), largest: self.largest.max(next.largest), out: next.out }
+    }
+}
+
+/// What a module writes for an input of this shape.
+fn written<T: Element>(module: &dyn Module<T>, input: &Shape) -> Result<Written> {
     if let Some(flow) = cast::<Flow<T>, T>(module) {
-        return flow.children().try_fold((0, *input), |(all, shape), (_, child)| {
-            let (numbers, out) = written(child, &shape)?;
-            Ok((all + numbers, out))
+        let nothing = Written { all: 0, largest: 0, out: *input };
+        return flow.children().try_fold(nothing, |before, (_, child)| {
+            let next = written(child, &before.out)?;
+            Ok(before.then(next))
         });
     }
     if let Some(block) = cast::<Residual<T>, T>(module) {
-        let (numbers, out) = written(block.body(), input)?;
-        return Ok((numbers + out.len(), out));
+        let body = written(block.body(), input)?;
+        let sum = Written::layer(body.out);
+        return Ok(body.then(sum));
     }
-    let out = module.out_shape(input)?;
-    Ok((out.len(), out))
+    Ok(Written::layer(module.out_shape(input)?))
 }
 
 /// How many numbers a module has to learn.
@@ -128,7 +158,8 @@ mod tests {
     #[test]
     fn large_images_go_in_parts_and_large_weights_do_not() {
         with_threads(2, || {
-            assert_eq!(planned("mobilenet_v2", 64).map(|p| p.1), Some(LEAST));
+            // its largest layers write 96 channels of 32 × 32 pixels
+            assert_eq!(planned("mobilenet_v2", 64).map(|p| p.1), Some(4));
             assert_eq!(planned("resnet20", 64).map(|p| p.1), Some(LEAST));
             assert_eq!(planned("mlp", 64), None, "its weights are more than what it writes");
             assert_eq!(planned("resnet20", LEAST), None);
