@@ -178,19 +178,21 @@ impl Report {
         Value::Object(all)
     }
 
-    /// Writes docs/benchmarks.md.
+    /// Writes docs/benchmarks.md: this processor's section anew, those of others as they are.
     pub fn write(&self) -> std::io::Result<()> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks.md");
+        let before = std::fs::read_to_string(&path).unwrap_or_default(); // none yet: a page of this section alone
+        std::fs::write(path, page(&before, &machine::processor(), &self.section()))
+    }
+
+    /// What stands below the processor's name.
+    fn section(&self) -> String {
         let version = self.rows.iter().flat_map(|row| &row.memory).map(|m| m.0.as_str()).find(|name| name.starts_with("PyTorch"));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let row = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
         let mut text = format!(
-            "# Benchmarks\n\nWritten by `cargo xtask bench … --write`, on {}.\n\n- Processor: {}, {cores} cores; multiply-add peak, \
-             measured: {}\n- nyangtorch {}, compared with {}\n- Times: {}\n\nMilliseconds, medians of turns that the sides took one after the other in \
-             one run. Ratio: PyTorch's fastest stock variant by\nours, so above 1 we are faster. MiB: the most memory of our process, and of \
-             PyTorch's. Strangers: the part of the machine that other\nprograms used meanwhile; where it is more than some percent the row \
-             is not to be trusted.\n\n",
+            "- On {}, {cores} cores; multiply-add peak, measured: {}\n- nyangtorch {}, compared with {}\n- Times: {}\n\n",
             machine::today(),
-            machine::processor(),
             self.peak_text(),
             env!("CARGO_PKG_VERSION"),
             version.unwrap_or("nothing"),
@@ -199,8 +201,29 @@ impl Report {
         text.push_str(&row(&HEADING.map(str::to_owned)));
         text.push_str(&row(&[":--", "--:", "--:", "--:", ":--", "--:", "--:", "--:", "--:", "--:", "--:"].map(str::to_owned)));
         self.rows.iter().for_each(|r| text.push_str(&row(&self.cells(r))));
-        std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks.md"), text)
+        text
     }
+}
+
+const INTRODUCTION: &str = "# Benchmarks
+
+Written by `cargo xtask bench … --write`, a section for each processor it ran on.
+
+Milliseconds, medians of turns that the sides took one after the other in one run. Ratio: PyTorch's fastest stock variant by
+ours, so above 1 we are faster. MiB: the most memory of our process, and of PyTorch's. Strangers: the part of the machine that other
+programs used meanwhile; where it is more than some percent the row is not to be trusted.
+";
+
+/// The page with this processor's section, at its place if it has one there, and at the end if not.
+fn page(before: &str, processor: &str, section: &str) -> String {
+    const HEAD: &str = "\n## ";
+    let mut sections: Vec<(&str, &str)> = before.split(HEAD).skip(1).filter_map(|text| text.split_once("\n\n")).collect();
+    match sections.iter_mut().find(|(name, _)| *name == processor) {
+        Some((_, old)) => *old = section,
+        None => sections.push((processor, section)),
+    }
+    let sections = sections.iter().map(|(name, text)| format!("{HEAD}{name}\n\n{}\n", text.trim_end()));
+    sections.fold(INTRODUCTION.to_owned(), |page, section| page + &section)
 }
 
 /// To four digits: more would be noise.
@@ -244,6 +267,15 @@ mod tests {
         let report = Report { rows: vec![alone], peaks: vec![], cpu: true };
         assert!(report.json()["ratios"].as_object().unwrap().is_empty());
         assert!(report.shown().contains('–'));
+    }
+
+    #[test]
+    fn a_page_keeps_what_other_processors_gave() {
+        let first = page("", "A", "a\n");
+        assert_eq!(first, format!("{INTRODUCTION}\n## A\n\na\n"));
+        let both = page(&first, "B", "b\n");
+        assert_eq!(both, format!("{INTRODUCTION}\n## A\n\na\n\n## B\n\nb\n"));
+        assert_eq!(page(&both, "A", "- new\n\n| t |\n"), format!("{INTRODUCTION}\n## A\n\n- new\n\n| t |\n\n## B\n\nb\n"));
     }
 
     #[test]
