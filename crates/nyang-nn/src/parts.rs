@@ -19,7 +19,8 @@ use nyang_tensor::{Element, Shape, Tensor};
 use crate::fusion::cast;
 use crate::{Error, Flow, Module, Param, Path, Residual, Result, Visit};
 
-/// Samples of a part, at least, unless a layer writes very much for them. More of them fill the vectors of a layer's last, small images; fewer leave more of the cache.
+/// Samples of a part, at least, unless a layer writes more than [`LARGEST`] for them. More of them fill the vectors of a layer's last,
+/// small images; fewer leave more of the cache.
 const LEAST: usize = 8;
 
 /// Numbers that the layers of a part write, at least: so many that they are worth a thread's coming.

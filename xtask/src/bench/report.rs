@@ -181,7 +181,10 @@ impl Report {
     /// Writes docs/benchmarks.md: this processor's section anew, those of others as they are.
     pub fn write(&self) -> std::io::Result<()> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks.md");
-        let before = std::fs::read_to_string(&path).unwrap_or_default(); // none yet: a page of this section alone
+        let before = match std::fs::read_to_string(&path) {
+            Err(none) if none.kind() == std::io::ErrorKind::NotFound => String::new(),
+            page => page?, // a page that can't be read is not one to write over
+        };
         std::fs::write(path, page(&before, &machine::processor(), &self.section()))
     }
 

@@ -106,6 +106,7 @@ impl ToPoints<'_> {
         let fits = self.tiles.images * height * width * channels <= self.from.len()
             && self.to.holds(A * A * self.matrix.point)
             && channels.next_multiple_of(S::LANES) <= self.matrix.stride
+            && self.matrix.rows * self.matrix.stride <= self.matrix.point
             && self.range.start >= self.first
             && self.range.end <= self.tiles.count().min(self.first + self.matrix.rows);
         debug_assert!(fits, "tiles reach outside their memory");
@@ -197,6 +198,7 @@ impl<W: Transforms<M, A>, const M: usize, const A: usize> Job for Output<'_, W, 
         let (channels, tiles, zero) = (self.channels, self.tiles, isa.splat(0.0));
         let fits = A * A * self.matrix.point <= self.from.len()
             && channels.next_multiple_of(S::LANES) <= self.matrix.stride
+            && self.matrix.rows * self.matrix.stride <= self.matrix.point
             && self.range.start >= self.first
             && self.range.end <= tiles.count().min(self.first + self.matrix.rows)
             && self.end.bias.is_none_or(|bias| bias.len() >= channels);
