@@ -1,7 +1,8 @@
 //! Depthwise convolution with vectors of channels.
 //!
 //! Each channel has a kernel of its own, so there is no inner product: a vector of channels of a pixel is multiplied by the same channels'
-//! weights, tap by tap. The weights of a tap are read once for four pixels. Passes and blocks are those of the direct convolution.
+//! weights, tap by tap. To read takes as long as to multiply, so pixels are computed side by side: they share the weights, and what one sees with
+//! its second tap is what the next sees with its first. Passes and blocks are those of the direct convolution.
 
 #![allow(unsafe_code)] // reads and writes of vectors within bounds that are checked once a row, and tasks that write disjoint rows
 #![allow(clippy::needless_range_loop)] // loops of fixed length, which the compiler unrolls
@@ -28,17 +29,16 @@ const TASK: usize = 1 << 18;
 /// channels meets them all.
 const SEEN: usize = 32 * 1024;
 
-/// Pixels that are computed side by side.
-const PIXELS: usize = 4;
-
-/// A row of pixels that see the same taps: `to[p, c] = act(bias[c] + Σ_tap weights[tap, c] · from[place(tap) + p·step + c] + beside[p, c])`.
+/// A row of pixels of one class: `to[p] = act(bias + Σ_line Σ_t weights[line, t] · row_line[column + (p + t)·step] + beside[p])`, channel by
+/// channel. Terms whose column is off the image are left out.
 struct Row<'a> {
     channels: usize,
     pixels: usize,
-    /// Distance between pixels in `from` and in `to`.
+    /// Distance between pixels, in the source and in `to`.
     distance: [usize; 2],
-    /// Where each tap of the first pixel lies in `from`, and its weights in `weights`.
-    taps: &'a [[usize; 2]],
+    lines: &'a [Line],
+    /// Taps of each line.
+    taps: usize,
     weights: &'a [f32],
     /// Its bias for all channels; beside from the row's first pixel on.
     end: End<'a, f32>,
@@ -46,15 +46,30 @@ struct Row<'a> {
     to: &'a mut [f32],
 }
 
+/// Taps that lie on a row of the source as far apart as what neighbouring pixels see: a number that is read for one pixel is there for the next.
+struct Line {
+    /// What the first tap of the first pixel sees, from the beginning of the source on; it may be off the image.
+    start: isize,
+    /// Which of what the taps of all pixels see, numbered from there on, is on the image.
+    inside: Range<usize>,
+    /// Where the first tap's weights are.
+    weights: usize,
+}
+
 impl Job for Row<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Isa>(mut self, isa: S) {
-        let (c, [step, by]) = (self.channels, self.distance);
-        let last = self.taps.iter().fold([0, 0], |[place, weight], tap| [tap[0].max(place), tap[1].max(weight)]);
+        let (c, taps, [step, by]) = (self.channels, self.taps, self.distance);
+        let on = |line: &Line| {
+            let at = |i: usize| line.start + (i * step) as isize;
+            let seen = &line.inside;
+            (seen.is_empty() || at(seen.start) >= 0 && at(seen.end - 1) + c as isize <= self.from.len() as isize)
+                && line.weights + taps * c <= self.weights.len()
+        };
         let fits = self.pixels > 0
-            && (self.taps.is_empty() || last[0] + (self.pixels - 1) * step + c <= self.from.len() && last[1] + c <= self.weights.len())
+            && self.lines.iter().all(on)
             && (self.pixels - 1) * by + c <= self.to.len()
             && self.end.beside.is_none_or(|beside| (self.pixels - 1) * by + c <= beside.len())
             && self.end.bias.is_none_or(|bias| bias.len() >= c);
@@ -62,63 +77,120 @@ impl Job for Row<'_> {
         if !fits {
             return;
         }
-        for channel in (0..c).step_by(S::LANES) {
-            let mask = isa.first(c - channel);
-            let mut pixel = 0;
-            while pixel < self.pixels {
-                // SAFETY: `fits` says that for all pixels and places the channels can be read and written; the mask ends with them.
-                unsafe {
-                    if self.pixels - pixel >= PIXELS {
-                        self.pixels_at::<S, PIXELS>(isa, mask, channel, pixel);
-                        pixel += PIXELS;
-                    } else {
-                        self.pixels_at::<S, 1>(isa, mask, channel, pixel);
-                        pixel += 1;
-                    }
-                }
+        // SAFETY: `fits` says that for all pixels and what they see on the image the channels can be read and written.
+        unsafe {
+            match taps {
+                3 => self.pixels::<S, 3>(isa),
+                2 => self.pixels::<S, 2>(isa),
+                1 => self.pixels::<S, 1>(isa),
+                _ => debug_assert!(false, "there are no lines of {taps} taps"),
             }
         }
     }
 }
 
 impl Row<'_> {
-    /// One vector of channels of P pixels.
+    /// All pixels, whose lines have K taps, some side by side.
     ///
     /// # Safety
-    /// Places, pixels and channels lie in the slices, as `run` checks.
+    /// Lines, pixels and channels lie in the slices, as `run` checks.
     #[inline(always)]
-    unsafe fn pixels_at<S: Isa, const P: usize>(&mut self, isa: S, mask: S::Mask, channel: usize, pixel: usize) {
-        // SAFETY: the caller's promise.
+    unsafe fn pixels<S: Isa, const K: usize>(&mut self, isa: S) {
+        let mut pixel = 0;
+        while pixel < self.pixels {
+            // SAFETY: the caller's promise.
+            unsafe {
+                pixel += match self.pixels - pixel {
+                    8.. => self.pixels_at::<S, K, 8>(isa, pixel),
+                    4.. => self.pixels_at::<S, K, 4>(isa, pixel),
+                    2.. => self.pixels_at::<S, K, 2>(isa, pixel),
+                    _ => self.pixels_at::<S, K, 1>(isa, pixel),
+                };
+            }
+        }
+    }
+
+    /// All channels of P pixels; returns P.
+    ///
+    /// # Safety
+    /// As [`Row::pixels`].
+    #[inline(always)]
+    unsafe fn pixels_at<S: Isa, const K: usize, const P: usize>(&mut self, isa: S, pixel: usize) -> usize {
+        let (c, mut channel) = (self.channels, 0);
+        // SAFETY: the caller's promise; whole vectors end with the channels, and so does the mask.
         unsafe {
-            let start = match self.end.bias {
-                Some(bias) => isa.load_masked(bias.as_ptr().add(channel), mask),
-                None => isa.splat(0.0),
-            };
-            let mut sums = [start; P];
-            let from = self.from.as_ptr().add(pixel * self.distance[0] + channel);
-            for &[place, weight] in self.taps {
-                let weight = isa.load_masked(self.weights.as_ptr().add(weight + channel), mask);
-                for p in 0..P {
-                    let x = isa.load_masked(from.wrapping_add(place + p.wrapping_mul(self.distance[0])), mask);
-                    sums[p] = isa.mul_add(weight, x, sums[p]);
+            while channel + S::LANES <= c {
+                self.vector_at::<S, K, P, false>(isa, isa.first(S::LANES), [pixel, channel]);
+                channel += S::LANES;
+            }
+            if channel < c {
+                self.vector_at::<S, K, P, true>(isa, isa.first(c - channel), [pixel, channel]);
+            }
+        }
+        P
+    }
+
+    /// One vector of channels of P pixels, of which `mask` counts if it is `MASKED`.
+    ///
+    /// # Safety
+    /// As [`Row::pixels`], for the lanes of the vector or of the mask.
+    #[inline(always)]
+    unsafe fn vector_at<S: Isa, const K: usize, const P: usize, const MASKED: bool>(
+        &mut self,
+        isa: S,
+        mask: S::Mask,
+        [pixel, channel]: [usize; 2],
+    ) {
+        let [step, by] = self.distance;
+        // SAFETY: the caller's promise.
+        let load = |from: *const f32| unsafe { if MASKED { isa.load_masked(from, mask) } else { isa.load(from) } };
+        let start = self.end.bias.map_or(isa.splat(0.0), |bias| load(bias.as_ptr().wrapping_add(channel)));
+        let mut sums = [start; P];
+        for line in self.lines {
+            let mut weights = [start; K];
+            for t in 0..K {
+                weights[t] = load(self.weights.as_ptr().wrapping_add(line.weights + t.wrapping_mul(self.channels)).wrapping_add(channel));
+            }
+            let from = self.from.as_ptr().wrapping_offset(line.start).wrapping_add(pixel.wrapping_mul(step)).wrapping_add(channel);
+            let [first, end] = [line.inside.start, line.inside.end].map(|at| at.saturating_sub(pixel));
+            if first == 0 && end >= P + K - 1 {
+                for i in 0..P + K - 1 {
+                    seen(isa, i, load(from.wrapping_add(i.wrapping_mul(step))), weights, &mut sums);
+                }
+            } else {
+                for i in 0..P + K - 1 {
+                    if first <= i && i < end {
+                        seen(isa, i, load(from.wrapping_add(i.wrapping_mul(step))), weights, &mut sums);
+                    }
                 }
             }
-            let to = self.to.as_mut_ptr().add(pixel * self.distance[1] + channel);
-            for p in 0..P {
-                if let Some(beside) = self.end.beside {
-                    let from = beside.as_ptr().add((pixel + p) * self.distance[1] + channel);
-                    sums[p] = isa.add(sums[p], isa.load_masked(from, mask));
-                }
-                let y = self.end.activation.of_vector(isa, sums[p]);
-                isa.store_masked(to.wrapping_add(p.wrapping_mul(self.distance[1])), y, mask);
+        }
+        let to = self.to.as_mut_ptr().wrapping_add(pixel.wrapping_mul(by)).wrapping_add(channel);
+        for p in 0..P {
+            let place = p.wrapping_mul(by);
+            if let Some(beside) = self.end.beside {
+                let from = beside.as_ptr().wrapping_add(pixel.wrapping_mul(by)).wrapping_add(channel);
+                sums[p] = isa.add(sums[p], load(from.wrapping_add(place)));
             }
+            let y = self.end.activation.of_vector(isa, sums[p]);
+            let to = to.wrapping_add(place);
+            // SAFETY: the caller's promise.
+            unsafe { if MASKED { isa.store_masked(to, y, mask) } else { isa.store(to, y) } }
+        }
+    }
+}
+
+/// Adds what number `i` of a line, x, gives to P pixels, whose taps t see numbers p + t.
+#[inline(always)]
+fn seen<S: Isa, const K: usize, const P: usize>(isa: S, i: usize, x: S::V, weights: [S::V; K], sums: &mut [S::V; P]) {
+    for t in 0..K {
+        if t <= i && i - t < P {
+            sums[i - t] = isa.mul_add(weights[t], x, sums[i - t]);
         }
     }
 }
 
 /// Computes `target` from `source` (y from x, or dx from dy) with the weight `[C, 1, KH, KW]`, row-major; no size is zero.
-///
-/// Pixels near the border see fewer taps: a row is its pixels that see the most, together, and the others one by one.
 pub(super) fn convolve(
     simd: Simd,
     plan: &Plan,
@@ -143,35 +215,38 @@ pub(super) fn convolve(
     with_scratch::<f32>(pass.images * blocks, 0, parallel, |_, task| {
         let (n, first) = (task / blocks, task % blocks * size);
         let image = &source[n * height * width * c..][..height * width * c];
-        let mut taps = Vec::with_capacity(pass.order.len());
-        // some pixels of a row of a class, all of which see taps `columns` of those that see `row`
-        let mut pixels = |class: &Class, row: usize, range: Range<usize>| {
-            let at = |i: usize, axis: usize, first: usize| (i * pass.step[axis]) as isize + class.offsets[first][axis];
-            taps.clear();
-            for tap in 0..class.offsets.len() {
-                let (y, x) = (at(row, 0, tap), at(range.start, 1, tap));
-                if (0..height as isize).contains(&y) && (0..width as isize).contains(&x) {
-                    taps.push([(y as usize * width + x as usize) * c, (class.before + tap) * c]);
-                }
-            }
-            let y = class.first[0] + row * pass.by[0];
-            let to = ((n * rows + y) * columns + class.first[1] + range.start * pass.by[1]) * c;
-            let end = End { beside: end.beside.map(|beside| &beside[to..]), ..end };
-            // SAFETY: a task has its rows of the target for itself.
-            let to = unsafe { target.from(to).row((range.len() - 1) * distance[1] + c) };
-            simd.run(Row { channels: c, pixels: range.len(), distance, taps: &taps, weights: &by_tap, end, from: image, to });
-        };
+        let mut lines = Vec::with_capacity(pass.order.len());
         for class in pass.classes.iter().filter(|class| class.count[1] > 0) {
-            let inner = class.inner(1, width, pass.step[1]);
+            let (taps, pixels) = (class.neighbours(pass.step[1]), class.count[1]);
             let [from, to] = pass.class_rows(class, &(first..rows.min(first + size)));
             for row in from..to {
-                (0..inner.start).chain(inner.end..class.count[1]).for_each(|pixel| pixels(class, row, pixel..pixel + 1));
-                if !inner.is_empty() {
-                    pixels(class, row, inner.clone());
+                lines.clear();
+                for (tap, &[y, x]) in class.offsets.iter().enumerate().step_by(taps) {
+                    let y = (row * pass.step[0]) as isize + y;
+                    let before = |end: isize| (end.max(0) as usize).div_ceil(pass.step[1]); // how many lie before this column
+                    let inside = before(-x)..before(width as isize - x).min(pixels + taps - 1);
+                    if (0..height as isize).contains(&y) && !inside.is_empty() {
+                        lines.push(Line { start: (y * width as isize + x) * c as isize, inside, weights: (class.before + tap) * c });
+                    }
                 }
+                let y = class.first[0] + row * pass.by[0];
+                let to = ((n * rows + y) * columns + class.first[1]) * c;
+                let end = End { beside: end.beside.map(|beside| &beside[to..]), ..end };
+                // SAFETY: a task has its rows of the target for itself.
+                let to = unsafe { target.from(to).row((pixels - 1) * distance[1] + c) };
+                simd.run(Row { channels: c, pixels, distance, lines: &lines, taps, weights: &by_tap, end, from: image, to });
             }
         }
     })
+}
+
+impl Class {
+    /// How many taps, in the order of their offsets, make a [`Line`]; 1 where it would be more than there are kernels for.
+    fn neighbours(&self, step: usize) -> usize {
+        let row: Vec<isize> = self.offsets.iter().take_while(|offset| offset[0] == self.offsets[0][0]).map(|offset| offset[1]).collect();
+        let in_step = row.windows(2).all(|pair| pair[1] - pair[0] == step as isize);
+        if in_step && (2..=3).contains(&row.len()) { row.len() } else { 1 }
+    }
 }
 
 /// The sums of a block: `sums[tap, c] (+)= Σ x[place + offset(tap) + p·step + c] · dy[place + p·C + c]` over its rows and pixels.
@@ -200,48 +275,66 @@ impl Job for Sums<'_> {
         if !fits {
             return;
         }
-        for channel in (0..c).step_by(S::LANES) {
-            let mask = isa.first(c - channel);
-            let mut tap = 0;
-            while tap < self.offsets.len() {
-                // SAFETY: `fits` says that for all places, pixels and taps the channels can be read and written; the mask ends with them.
-                unsafe {
-                    match self.offsets.len() - tap {
-                        9.. => tap += self.taps_at::<S, 9>(isa, mask, channel, tap),
-                        3.. => tap += self.taps_at::<S, 3>(isa, mask, channel, tap),
-                        _ => tap += self.taps_at::<S, 1>(isa, mask, channel, tap),
-                    }
-                }
+        let mut channel = 0;
+        // SAFETY: `fits` says that for all places, pixels and taps the channels can be read and written; whole vectors end with them, and so
+        // does the mask.
+        unsafe {
+            while channel + S::LANES <= c {
+                self.vector_at::<S, false>(isa, isa.first(S::LANES), channel);
+                channel += S::LANES;
+            }
+            if channel < c {
+                self.vector_at::<S, true>(isa, isa.first(c - channel), channel);
             }
         }
     }
 }
 
 impl Sums<'_> {
-    /// One vector of channels of N taps; returns N.
+    /// One vector of channels of all taps, of which `mask` counts if it is `MASKED`.
     ///
     /// # Safety
     /// Places, pixels, taps and channels lie in the slices, as `run` checks.
     #[inline(always)]
-    unsafe fn taps_at<S: Isa, const N: usize>(&mut self, isa: S, mask: S::Mask, channel: usize, tap: usize) -> usize {
-        let mut sums = [isa.splat(0.0); N];
-        // SAFETY: the caller's promise.
-        unsafe {
-            for place in self.places {
-                let (mut x, mut dy) = (self.x.as_ptr().add(place[0] + channel), self.dy.as_ptr().add(place[1] + channel));
-                for _ in 0..self.pixels {
-                    let d = isa.load_masked(dy, mask);
-                    for n in 0..N {
-                        sums[n] = isa.mul_add(d, isa.load_masked(x.wrapping_add(self.offsets[tap + n]), mask), sums[n]);
-                    }
-                    (x, dy) = (x.wrapping_add(self.step), dy.wrapping_add(self.channels));
+    unsafe fn vector_at<S: Isa, const MASKED: bool>(&mut self, isa: S, mask: S::Mask, channel: usize) {
+        let mut tap = 0;
+        while tap < self.offsets.len() {
+            // SAFETY: the caller's promise.
+            tap += unsafe {
+                match self.offsets.len() - tap {
+                    9.. => self.taps_at::<S, 9, MASKED>(isa, mask, channel, tap),
+                    3.. => self.taps_at::<S, 3, MASKED>(isa, mask, channel, tap),
+                    _ => self.taps_at::<S, 1, MASKED>(isa, mask, channel, tap),
                 }
+            };
+        }
+    }
+
+    /// One vector of channels of N taps; returns N.
+    ///
+    /// # Safety
+    /// As [`Sums::vector_at`].
+    #[inline(always)]
+    unsafe fn taps_at<S: Isa, const N: usize, const MASKED: bool>(&mut self, isa: S, mask: S::Mask, channel: usize, tap: usize) -> usize {
+        // SAFETY: the caller's promise.
+        let load = |from: *const f32| unsafe { if MASKED { isa.load_masked(from, mask) } else { isa.load(from) } };
+        let mut sums = [isa.splat(0.0); N];
+        for place in self.places {
+            let mut x = self.x.as_ptr().wrapping_add(place[0]).wrapping_add(channel);
+            let mut dy = self.dy.as_ptr().wrapping_add(place[1]).wrapping_add(channel);
+            for _ in 0..self.pixels {
+                let d = load(dy);
+                for n in 0..N {
+                    sums[n] = isa.mul_add(d, load(x.wrapping_add(self.offsets[tap + n])), sums[n]);
+                }
+                (x, dy) = (x.wrapping_add(self.step), dy.wrapping_add(self.channels));
             }
-            for n in 0..N {
-                let to = self.sums.as_mut_ptr().add((tap + n) * self.channels + channel);
-                let sum = if self.add { isa.add(isa.load_masked(to, mask), sums[n]) } else { sums[n] };
-                isa.store_masked(to, sum, mask);
-            }
+        }
+        for n in 0..N {
+            let to = self.sums.as_mut_ptr().wrapping_add((tap + n) * self.channels + channel);
+            let sum = if self.add { isa.add(load(to), sums[n]) } else { sums[n] };
+            // SAFETY: the caller's promise.
+            unsafe { if MASKED { isa.store_masked(to, sum, mask) } else { isa.store(to, sum) } }
         }
         N
     }

@@ -41,17 +41,6 @@ pub(super) struct Class {
     pub before: usize,
 }
 
-impl Class {
-    /// The pixels along an axis all of whose taps lie on a source of this size, where what they see is `step` apart.
-    pub fn inner(&self, axis: usize, size: usize, step: usize) -> Range<usize> {
-        let least = |at: isize| (at.max(0) as usize).div_ceil(step); // the first pixel that sees `at` or more
-        let along = || self.offsets.iter().map(|offset| offset[axis]);
-        let first = along().map(|offset| least(-offset)).max().unwrap_or(0).min(self.count[axis]);
-        let last = along().map(|offset| least(size as isize - offset)).min().unwrap_or(usize::MAX).min(self.count[axis]);
-        first..last.max(first)
-    }
-}
-
 /// In which direction a pass goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
