@@ -14,7 +14,7 @@ use super::simd::{Isa, Job, MAX_LANES, Simd};
 use super::tile::{Finish, Shared};
 
 /// Rows of A and rows of B in one tile, by the number of vector registers: (16, 32).
-const TILE: [[usize; 2]; 2] = [[3, 3], [4, 6]];
+const TILE: [[usize; 2]; 2] = [[4, 3], [4, 6]];
 
 /// Rows `rows` of A against rows `columns` of B, both with `k` numbers, into the same rows and columns of C. Nothing is beside.
 #[derive(Clone)]
@@ -99,6 +99,14 @@ impl Dots<'_> {
             }
             for (r, sums) in flat.chunks_exact(N).take(R).enumerate() {
                 let to = self.c.from((i + r) * self.c_row + j).row(N);
+                if !S::FREE_MASKS {
+                    for n in 0..N {
+                        let v = if self.finish.add { to[n] + sums[n] } else { sums[n] };
+                        let v = self.finish.bias.map_or(v, |bias| v + bias[j + n]);
+                        to[n] = self.finish.activation.of(v);
+                    }
+                    continue;
+                }
                 let mut v = isa.read(sums);
                 if self.finish.add {
                     v = isa.add(v, isa.read(to));
@@ -118,26 +126,25 @@ impl Job for Dots<'_> {
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) {
         let [height, width] = TILE[usize::from(S::LANES == 16)];
-        let mut j = self.columns.start;
-        while j < self.columns.end {
-            let left = self.columns.end - j;
-            let n = if left >= width { width } else { left.min(3) };
-            let mut i = self.rows.start;
-            while i < self.rows.end {
-                let r = height.min(self.rows.end - i);
-                macro_rules! tiles {
-                    ($($r:literal: $($n:literal)*;)*) => {
-                        match (r, n) {
-                            // SAFETY: i + r and j + n are within the rows and columns.
-                            $($(($r, $n) if $r <= height && $n <= width => unsafe { self.tile::<S, $r, $n>(isa, i, j) },)*)*
-                            _ => debug_assert!(false, "there is no tile of this size"),
-                        }
-                    };
-                }
-                tiles! { 1: 1 2 3 6; 2: 1 2 3 6; 3: 1 2 3 6; 4: 1 2 3 6; }
-                i += r;
+        let (rows, columns) = (self.rows.len(), self.columns.len());
+        let (down, whole) = (rows.div_ceil(height), columns / width);
+        let across = whole + (columns % width).div_ceil(3);
+        for t in 0..down * across {
+            // the larger side of a tile stays in the first-level cache while the other passes by
+            let [y, x] = if height > width { [t / across, t % across] } else { [t % down, t / down] };
+            let (row, column) = (y * height, if x < whole { x * width } else { whole * width + (x - whole) * 3 });
+            let (r, n) = (height.min(rows - row), if x < whole { width } else { (columns - column).min(3) });
+            let (i, j) = (self.rows.start + row, self.columns.start + column);
+            macro_rules! tiles {
+                ($($r:literal: $($n:literal)*;)*) => {
+                    match (r, n) {
+                        // SAFETY: i + r and j + n are within the rows and columns.
+                        $($(($r, $n) if $r <= height && $n <= width => unsafe { self.tile::<S, $r, $n>(isa, i, j) },)*)*
+                        _ => debug_assert!(false, "there is no tile of this size"),
+                    }
+                };
             }
-            j += n;
+            tiles! { 1: 1 2 3 6; 2: 1 2 3 6; 3: 1 2 3 6; 4: 1 2 3 6; }
         }
     }
 }

@@ -227,7 +227,7 @@ pub(crate) trait Isa: Copy + Send + Sync {
     /// # Safety
     /// `LANES` numbers can be written at `to`.
     unsafe fn store(self, to: *mut f32, v: Self::V);
-    /// Writes the lanes of `mask` to their places from `to` on.
+    /// Writes the lanes of `mask`, which [`first`](Isa::first) made, to their places from `to` on.
     ///
     /// # Safety
     /// The numbers of those lanes can be written.
