@@ -7,7 +7,7 @@
 #![allow(unsafe_code)] // tasks that write disjoint columns of one image
 
 use super::End;
-use super::pass::{Direction, Pass};
+use super::pass::{Direction, Pass, TASKS};
 use super::patches::Plan;
 use super::prepared::{Method, Weight};
 use crate::Result;
@@ -54,7 +54,10 @@ pub(super) fn convolve(
         Err(error) => return Some(Err(error)),
     };
     let widest = panels.first().map_or(1, |p| p.width);
-    let parts: Vec<&[Panel]> = panels.chunks((PANELS / (depth * widest).max(1)).max(1)).collect();
+    let in_part = (PANELS / (depth * widest).max(1)).max(1);
+    let few = TASKS.div_ceil((pass.images * pass.target[0]).max(1)); // parts that make up for few rows
+    let parts = panels.len().div_ceil(in_part).max(few.min(panels.len())).max(1);
+    let parts: Vec<&[Panel]> = panels.chunks(panels.len().div_ceil(parts).max(1)).collect(); // all about as large
     let (target, channels) = (Shared::new(target), pass.target[2]);
     let (a_row, c_row) = (pass.step[1] * pass.source[2], pass.by[1] * channels);
     pass.run(source, parts.len(), |part, block| {

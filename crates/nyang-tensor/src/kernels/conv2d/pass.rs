@@ -25,6 +25,9 @@ use crate::kernels::with_scratch;
 const TASK: usize = 1 << 22;
 /// Multiply-adds below which sharing the work costs more than it brings.
 const SERIAL: usize = 1 << 19;
+/// As many tasks as let a few threads end at about the same time, if that leaves each so many multiply-adds.
+pub(super) const TASKS: usize = 8;
+const LEAST: usize = 1 << 17;
 /// Numbers of the source that a task copies, about. Beyond `LIMIT`, which takes absurd padding or dilation, this is not the way.
 const SOURCE: usize = 64 * 1024;
 pub(super) const LIMIT: usize = 16 << 20;
@@ -148,7 +151,8 @@ impl Pass {
         let work = pairs.saturating_mul(channels * self.target[2] / self.groups); // of one image
         let line = ((self.columns[1] - self.columns[0]) as usize).saturating_mul(channels);
         let size = (TASK / (work / rows).max(1)).min(SOURCE / line.max(1) * self.by[0] / self.step[0]);
-        let size = size.clamp(1, rows).next_multiple_of(self.by[0]);
+        let wanted = TASKS.div_ceil(parts.max(1) * self.images.max(1)).min(work / LEAST / parts.max(1));
+        let size = rows.div_ceil(rows.div_ceil(size.clamp(1, rows)).max(wanted)).next_multiple_of(self.by[0]); // all about as large
         let blocks = rows.div_ceil(size);
         let range = |i: usize| i * size..rows.min((i + 1) * size);
         let seen: Vec<[isize; 2]> = (0..blocks).map(|i| self.source_rows(&range(i))).collect();
