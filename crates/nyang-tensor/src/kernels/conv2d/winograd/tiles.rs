@@ -122,24 +122,45 @@ impl ToPoints<'_> {
             let (mut rows, mut columns) = ([false; N], [false; N]);
             rows.iter_mut().zip(on(y, height)).for_each(|(row, on)| *row = on);
             columns.iter_mut().zip(on(x, width)).for_each(|(column, on)| *column = on);
+            let inside = rows.iter().chain(&columns).all(|&on| on);
             let corner = self.from.as_ptr().wrapping_offset((((n * height) as isize + y) * width as isize + x) * channels as isize);
             for channel in (0..channels).step_by(S::LANES) {
-                let mut masks = [isa.first(0); N];
-                for i in 0..N {
-                    masks[i] = isa.first(if rows[i] { channels - channel } else { 0 });
-                }
                 let mut across = [const { MaybeUninit::uninit() }; N];
-                for j in 0..N {
-                    let mut column = [zero; N];
-                    if columns[j] {
+                if inside && channel + S::LANES <= channels {
+                    for j in 0..N {
+                        let mut column = [zero; N];
                         for i in 0..N {
                             let from = corner.wrapping_add((i * width + j).wrapping_mul(channels).wrapping_add(channel));
-                            // SAFETY: where the row or the column is off the image nothing is read; `fits` says that the image is in the
-                            // slice, and the mask ends with the channels.
-                            column[i] = unsafe { isa.load_masked(from, masks[i]) };
+                            // SAFETY: `fits` says that the image is in the slice, and the tile is on the image.
+                            column[i] = unsafe { isa.load(from) };
                         }
+                        across[j].write(R::row(isa, column));
                     }
-                    across[j].write(R::row(isa, column));
+                } else {
+                    let mut masks = [isa.first(0); N];
+                    for i in 0..N {
+                        masks[i] = isa.first(if rows[i] { channels - channel } else { 0 });
+                    }
+                    for j in 0..N {
+                        let mut column = [zero; N];
+                        if columns[j] {
+                            for i in 0..N {
+                                let from = corner.wrapping_add((i * width + j).wrapping_mul(channels).wrapping_add(channel));
+                                // SAFETY: where the row or the column is off the image nothing is read; `fits` says that the image is in the
+                                // slice, and the mask ends with the channels. Without one it is quicker where masks cost.
+                                column[i] = unsafe {
+                                    if S::FREE_MASKS || channel + S::LANES > channels {
+                                        isa.load_masked(from, masks[i])
+                                    } else if rows[i] {
+                                        isa.load(from)
+                                    } else {
+                                        zero
+                                    }
+                                };
+                            }
+                        }
+                        across[j].write(R::row(isa, column));
+                    }
                 }
                 let first = to.wrapping_add((tile - self.first) * self.matrix.stride + channel);
                 for i in 0..A {
