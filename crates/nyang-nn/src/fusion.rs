@@ -1,4 +1,5 @@
-//! Layers that a container runs as one: a batch norm, a convolution or a linear layer and the activation behind it, a residual sum and its ReLU.
+//! Layers that a container runs as one: a batch norm, a convolution or a linear layer and the activation behind it, a residual sum with the
+//! layer before it and the ReLU behind it.
 //!
 //! All of them are loops over every value, and memory is what such loops wait for; run as one they read and write half as much. The bits
 //! are those of the two apart, so nobody can tell, except an observer, who is shown every layer: a watched network is not fused.
@@ -153,6 +154,20 @@ mod tests {
             let body = || Flow::new().then(conv(&mut init())).then(Relu::new()).then(conv(&mut init()));
             same_bits(|| Flow::new().then(Residual::new(body()).after("relu", Relu::new())), mode);
             same_bits(|| Flow::new().then(Residual::new(body()).shortcut("s", conv(&mut init()))), mode);
+        }
+    }
+
+    /// Batch norms at the end of a residual block, with a ReLU behind the sum and without.
+    #[test]
+    fn norms_before_a_sum_too() {
+        for (mode, boxed) in [Mode::Train, Mode::Eval].into_iter().flat_map(|mode| [(mode, false), (mode, true)]) {
+            let body = || {
+                let norm = BatchNorm2d::config(5).build::<f32>(&mut Init::seed(6)).unwrap();
+                if boxed { block(boxed, Relu::new()).then(Box::new(norm) as Box<dyn Module>) } else { block(boxed, Relu::new()).then(norm) }
+            };
+            same_bits(|| Flow::new().then(Residual::new(body()).after("relu", Relu::new())), mode);
+            same_bits(|| Flow::new().then(Residual::new(body())), mode);
+            same_bits(|| Flow::new().then(Residual::new(body()).after("relu6", Relu6::new())), mode);
         }
     }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 use nyang_tensor::kernels::Activation;
 use nyang_tensor::{Element, Shape, Tensor};
 
+use super::residual::same_shape;
 use super::{BatchNorm2d, Conv2d, Flatten, FlowBuilder, GlobalAvgPool2d, Linear, MaxPool2d, Relu};
 use crate::case::{Case, boxed};
 use crate::fusion::{Leader, Norm, activation, cast, cast_mut, forward_rectified};
@@ -100,6 +101,55 @@ impl<T: Element> Flow<T> {
         }
     }
 
+    /// `forward`, a sum with a tensor of the same shape and what follows it, in one go; none where the last child is no batch norm.
+    pub(crate) fn forward_beside(
+        &mut self,
+        x: &Tensor<T>,
+        beside: &Tensor<T>,
+        ending: Activation,
+        cx: &mut Ctx<'_, T>,
+    ) -> Result<Option<Tensor<T>>> {
+        let norm = self.steps.last().filter(|_| !cx.is_watched()).is_some_and(|(_, m)| cast::<Norm<T>, T>(m.as_ref()).is_some());
+        if !norm {
+            return Ok(None);
+        }
+        let (fused, x) = self.forward_some(self.steps.len() - 1, x.clone(), cx)?;
+        let Some((name, m)) = self.steps.last_mut() else { return Ok(None) };
+        let Some(norm) = cast_mut::<Norm<T>, T>(m.as_mut()) else { return Ok(None) };
+        same_shape(&norm.out_shape(x.shape()).map_err(|e| e.within(name))?, beside.shape())?;
+        let y = norm.forward_beside(x, cx.mode, beside, ending).map_err(|e| e.within(name))?;
+        self.ran.put(fused);
+        Ok(Some(y))
+    }
+
+    /// Forward through the first `end` children, and which of them ran as one with the one before.
+    fn forward_some(&mut self, end: usize, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<(Vec<usize>, Tensor<T>)> {
+        self.sound()?;
+        let (mut x, mut i, mut fused) = (x, 0, Vec::new());
+        while i < end {
+            let behind = self.pair(i, cx).filter(|_| i + 1 < end).map(|(_, activation)| activation);
+            let (before, after) = self.steps.split_at_mut(i + 1);
+            let (name, m) = &mut before[i];
+            if let Some((activation, norm)) = behind.zip(behind.and_then(|_| cast_mut::<Norm<T>, T>(m.as_mut()))) {
+                x = norm.forward_with(x, cx.mode, activation).map_err(|e| e.within(name))?;
+                fused.push(i + 1);
+                i += 2;
+                continue;
+            }
+            // a ReLU behind a convolution or a linear layer learns what came out, and goes backward on its own
+            let next = after.first_mut().filter(|_| behind == Some(Activation::Relu));
+            if let Some(relu) = next.and_then(|(_, next)| cast_mut::<Relu<T>, T>(next.as_mut())) {
+                x = forward_rectified(m.as_mut(), x, cx).map_err(|e| e.within(name))?;
+                relu.keep(&x);
+                i += 2;
+                continue;
+            }
+            x = cx.forward(name, m.as_mut(), x)?;
+            i += 1;
+        }
+        Ok((fused, x))
+    }
+
     /// `backward`, then a sum with another gradient of x: in one go where the first child is a convolution.
     pub(crate) fn backward_beside(&mut self, dy: Tensor<T>, beside: &Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
         let first = self.steps.first().filter(|_| !cx.is_watched()).is_some_and(|(_, m)| cast::<Conv2d<T>, T>(m.as_ref()).is_some());
@@ -183,29 +233,7 @@ impl<T: Element> Module<T> for Flow<T> {
     }
 
     fn forward(&mut self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
-        self.sound()?;
-        let (mut x, mut i, mut fused) = (x, 0, Vec::new());
-        while i < self.steps.len() {
-            let behind = self.pair(i, cx).map(|(_, activation)| activation);
-            let (before, after) = self.steps.split_at_mut(i + 1);
-            let (name, m) = &mut before[i];
-            if let Some((activation, norm)) = behind.zip(behind.and_then(|_| cast_mut::<Norm<T>, T>(m.as_mut()))) {
-                x = norm.forward_with(x, cx.mode, activation).map_err(|e| e.within(name))?;
-                fused.push(i + 1);
-                i += 2;
-                continue;
-            }
-            // a ReLU behind a convolution or a linear layer learns what came out, and goes backward on its own
-            let next = after.first_mut().filter(|_| behind == Some(Activation::Relu));
-            if let Some(relu) = next.and_then(|(_, next)| cast_mut::<Relu<T>, T>(next.as_mut())) {
-                x = forward_rectified(m.as_mut(), x, cx).map_err(|e| e.within(name))?;
-                relu.keep(&x);
-                i += 2;
-                continue;
-            }
-            x = cx.forward(name, m.as_mut(), x)?;
-            i += 1;
-        }
+        let (fused, x) = self.forward_some(self.steps.len(), x, cx)?;
         self.ran.put(fused);
         Ok(x)
     }

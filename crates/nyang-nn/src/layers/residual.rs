@@ -92,13 +92,19 @@ impl<T: Element> Residual<T> {
         Ok(body.zip(shortcut, |b, s| Relu::of(b + s))?)
     }
 
+    /// What comes after, if a sum can do it on the way.
+    fn ending(&self) -> Option<Activation> {
+        if self.after.is_none() { Some(Activation::Identity) } else { self.after_relu().map(|_| Activation::Relu) }
+    }
+
     /// What comes after, if it is a ReLU.
     fn after_relu(&self) -> Option<&Relu<T>> {
         self.after.as_ref().and_then(|(_, g)| cast(g.as_ref()))
     }
 }
 
-fn same_shape(body: &Shape, shortcut: &Shape) -> Result<()> {
+/// That the two can be added.
+pub(super) fn same_shape(body: &Shape, shortcut: &Shape) -> Result<()> {
     if body == shortcut {
         return Ok(());
     }
@@ -136,8 +142,7 @@ impl<T: Element> Module<T> for Residual<T> {
             None => x.clone(),
         };
         let alone = !cx.is_watched();
-        let ending = if self.after.is_none() { Some(Activation::Identity) } else { self.after_relu().map(|_| Activation::Relu) };
-        if let (Some((name, conv)), Some(ending), true) = (self.body.last_conv(), ending, alone) {
+        if let (Some((name, conv)), Some(ending), true) = (self.body.last_conv(), self.ending(), alone) {
             let x = self.body.infer_some(0..self.body.len() - 1, x, cx)?;
             same_shape(&conv.out_shape(x.shape()).map_err(|e| e.within(name))?, beside.shape())?;
             return conv.infer_then(&x, Some(&beside), ending, cx).map_err(|e| e.within(name));
@@ -160,8 +165,17 @@ impl<T: Element> Module<T> for Residual<T> {
             Some((name, s)) => cx.forward(name, s.as_mut(), x.clone())?,
             None => x.clone(),
         };
-        let z = self.body.forward(x, cx)?;
+        let ending = self.ending().filter(|_| !cx.is_watched());
         let relu = self.after.as_mut().and_then(|(_, g)| cast_mut::<Relu<T>, T>(g.as_mut()));
+        let y = ending.map_or(Ok(None), |ending| self.body.forward_beside(&x, &beside, ending, cx))?;
+        if let Some(y) = y {
+            if let Some(relu) = relu {
+                relu.keep(&y);
+            }
+            self.ran.put(());
+            return Ok(y);
+        }
+        let z = self.body.forward(x, cx)?;
         if let (Some(relu), false) = (relu, cx.is_watched()) {
             let y = Self::rectified_sum(z, &beside)?;
             relu.keep(&y);

@@ -139,6 +139,51 @@ impl<T: Element, F: Fn(T) -> T + Sync> MapRow<T> for Forward<'_, T, F> {
     }
 }
 
+/// y = act((x − shift)·scale + bias + beside), the end of a residual block, with the bits of a later sum. Channels-last; in place if nobody
+/// else holds `x`.
+pub fn channel_affine_beside<T: Element>(x: Tensor<T>, by: &Affine<'_, T>, beside: &Tensor<T>) -> Result<Tensor<T>> {
+    match by.activation {
+        Activation::Identity => affine_beside(x, by, beside, |v| v),
+        Activation::Relu => affine_beside(x, by, beside, relu),
+        Activation::Relu6 => affine_beside(x, by, beside, relu6),
+    }
+}
+
+fn affine_beside<T: Element>(x: Tensor<T>, by: &Affine<'_, T>, beside: &Tensor<T>, act: impl Fn(T) -> T + Sync) -> Result<Tensor<T>> {
+    const OP: &str = "channel_affine_beside";
+    let rows = Rows::new(OP, x.shape())?;
+    require_shape(OP, *x.shape(), beside)?;
+    let (by, beside) = (along(&rows, OP, by)?, beside.channels_last()?);
+    rows.map(x, &Beside { by, beside: values(&beside), act })
+}
+
+/// act((x − shift)·scale + bias + beside).
+struct Beside<'a, T: Element, F> {
+    by: [Repeated<'a, T>; 3],
+    beside: &'a [T],
+    act: F,
+}
+
+impl<T: Element, F: Fn(T) -> T + Sync> MapRow<T> for Beside<'_, T, F> {
+    #[inline(always)]
+    fn map(&self, start: usize, row: &mut [T]) {
+        let [shift, scale, bias] = &self.by;
+        let numbers = shift.iter().zip(&**scale).zip(&**bias);
+        for ((v, &other), ((&s, &a), &b)) in row.iter_mut().zip(&self.beside[start..]).zip(numbers) {
+            *v = (self.act)((*v - s) * a + b + other);
+        }
+    }
+
+    #[inline(always)]
+    fn map_from(&self, start: usize, from: &[T], to: &mut [T]) {
+        let [shift, scale, bias] = &self.by;
+        let numbers = shift.iter().zip(&**scale).zip(&**bias);
+        for (((to, &v), &other), ((&s, &a), &b)) in to.iter_mut().zip(from).zip(&self.beside[start..]).zip(numbers) {
+            *to = (self.act)((v - s) * a + b + other);
+        }
+    }
+}
+
 /// (Σ dv, Σ dv·(x − shift)) of each channel, with dv what of dy comes through the activation: what the gradients of batch norm are made of.
 pub fn affine_grad_sums<T: Element>(dy: &Tensor<T>, x: &Tensor<T>, by: &Affine<'_, T>) -> Result<[Vec<f64>; 2]> {
     match by.activation {
@@ -343,7 +388,13 @@ mod tests {
         let ([s, d], [s64, d64]) = (affine_grad_sums(&dy, &x, &by).unwrap(), plain::affine_grad_sums(&dy64, &x64, &by64).unwrap());
         let y = channel_affine(x.clone(), &by).unwrap();
         let dx = affine_grad_input(dy, &x, &by, &grad).unwrap();
-        close(&mean, &mean64, 1)
+        let beside = eighths::<T>(shape, 9);
+        let plain = Affine { activation: Activation::Identity, ..by };
+        let steps = channel_affine(x.clone(), &plain).unwrap().zip(&beside, |v, b| activation.of(v + b)).unwrap();
+        // of a tensor that is held elsewhere, and in place
+        let one_walk = [x.clone(), laid(eighths(shape, 1))].map(|x| channel_affine_beside(x, &by, &beside).unwrap().to_vec());
+        one_walk.iter().all(|y| *y == steps.to_vec())
+            && close(&mean, &mean64, 1)
             && close(&squares, &squares64, n)
             && close(&s, &s64, n)
             && close(&d, &d64, n)
@@ -420,6 +471,8 @@ mod tests {
             channel_affine(x.clone(), &Affine { shift: &two, ..by }).err(),
             channel_affine(x.clone(), &Affine { scale: &two, ..by }).err(),
             channel_affine(x.clone(), &Affine { bias: &two, ..by }).err(),
+            channel_affine_beside(x.clone(), &by, &Tensor::ones([2, 3]).unwrap()).err(),
+            channel_affine_beside(x.clone(), &Affine { bias: &two, ..by }, &x).err(),
             affine_grad_sums(&Tensor::ones([2, 3]).unwrap(), &x, &by).err(),
             affine_grad_sums(&x, &x, &Affine { shift: &two, ..by }).err(),
             affine_grad_input(flat, &x, &by, &grad).err(),

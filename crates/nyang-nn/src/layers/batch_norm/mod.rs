@@ -5,7 +5,9 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 
 use nyang_tensor::kernels::Activation;
-use nyang_tensor::kernels::batch_norm::{Affine, GradAffine, affine_grad_input, affine_grad_sums, channel_affine, channel_moments};
+use nyang_tensor::kernels::batch_norm::{
+    Affine, GradAffine, affine_grad_input, affine_grad_sums, channel_affine, channel_affine_beside, channel_moments,
+};
 use nyang_tensor::{Element, Shape, Tensor};
 
 use super::linear::add_sums;
@@ -237,6 +239,26 @@ impl<T: Element, I: Inputs> BatchNorm<T, I> {
 
     /// `forward`, and what follows it at once; `backward` then goes through both.
     pub(crate) fn forward_with(&mut self, x: Tensor<T>, mode: Mode, activation: Activation) -> Result<Tensor<T>> {
+        let kept = Kept { activation, ..self.begin(x, mode)? };
+        let y = self.normalise(kept.x.clone(), &kept.mean, &kept.inv_std, activation)?;
+        let y = as_sequences(y, &kept.shape)?;
+        self.saved.put(kept);
+        Ok(y)
+    }
+
+    /// `forward`, a sum with a tensor of the same shape, and what follows it; `backward` goes through this layer alone.
+    pub(crate) fn forward_beside(&mut self, x: Tensor<T>, mode: Mode, beside: &Tensor<T>, activation: Activation) -> Result<Tensor<T>> {
+        let kept = self.begin(x, mode)?;
+        let (scale, bias) = (self.scale(&kept.inv_std), self.bias.value.to_vec());
+        let by = Affine { shift: &kept.mean, scale: &scale, bias: &bias, activation };
+        let y = channel_affine_beside(kept.x.clone(), &by, &as_images(beside.clone())?)?;
+        let y = as_sequences(y, &kept.shape)?;
+        self.saved.put(kept);
+        Ok(y)
+    }
+
+    /// What backward needs; in training this moves the running values.
+    fn begin(&mut self, x: Tensor<T>, mode: Mode) -> Result<Kept<T>> {
         let shape = self.out_shape(x.shape())?;
         let mode = if self.config.frozen { Mode::Eval } else { mode };
         let x = as_images(x)?.channels_last()?;
@@ -252,9 +274,7 @@ impl<T: Element, I: Inputs> BatchNorm<T, I> {
             }
             Mode::Train => self.observe(&x)?,
         };
-        let y = self.normalise(x.clone(), &mean, &inv_std, activation)?;
-        self.saved.put(Kept { x, shape, mean, inv_std, mode, activation });
-        as_sequences(y, &shape)
+        Ok(Kept { x, shape, mean, inv_std, mode, activation: Activation::Identity })
     }
 }
 
