@@ -129,22 +129,25 @@ impl Job for Dots<'_> {
         let (rows, columns) = (self.rows.len(), self.columns.len());
         let (down, whole) = (rows.div_ceil(height), columns / width);
         let across = whole + (columns % width).div_ceil(3);
-        for t in 0..down * across {
-            // the larger side of a tile stays in the first-level cache while the other passes by
-            let [y, x] = if height > width { [t / across, t % across] } else { [t % down, t / down] };
-            let (row, column) = (y * height, if x < whole { x * width } else { whole * width + (x - whole) * 3 });
-            let (r, n) = (height.min(rows - row), if x < whole { width } else { (columns - column).min(3) });
-            let (i, j) = (self.rows.start + row, self.columns.start + column);
-            macro_rules! tiles {
-                ($($r:literal: $($n:literal)*;)*) => {
-                    match (r, n) {
-                        // SAFETY: i + r and j + n are within the rows and columns.
-                        $($(($r, $n) if $r <= height && $n <= width => unsafe { self.tile::<S, $r, $n>(isa, i, j) },)*)*
-                        _ => debug_assert!(false, "there is no tile of this size"),
-                    }
-                };
+        // the larger side of a tile stays in the first-level cache while the other passes by
+        let [outer, inner] = if height > width { [down, across] } else { [across, down] };
+        for near in 0..outer {
+            for passing in 0..inner {
+                let [y, x] = if height > width { [near, passing] } else { [passing, near] };
+                let (row, column) = (y * height, if x < whole { x * width } else { whole * width + (x - whole) * 3 });
+                let (r, n) = (height.min(rows - row), if x < whole { width } else { (columns - column).min(3) });
+                let (i, j) = (self.rows.start + row, self.columns.start + column);
+                macro_rules! tiles {
+                    ($($r:literal: $($n:literal)*;)*) => {
+                        match (r, n) {
+                            // SAFETY: i + r and j + n are within the rows and columns.
+                            $($(($r, $n) if $r <= height && $n <= width => unsafe { self.tile::<S, $r, $n>(isa, i, j) },)*)*
+                            _ => debug_assert!(false, "there is no tile of this size"),
+                        }
+                    };
+                }
+                tiles! { 1: 1 2 3 6; 2: 1 2 3 6; 3: 1 2 3 6; 4: 1 2 3 6; }
             }
-            tiles! { 1: 1 2 3 6; 2: 1 2 3 6; 3: 1 2 3 6; 4: 1 2 3 6; }
         }
     }
 }

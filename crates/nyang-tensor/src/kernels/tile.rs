@@ -98,13 +98,40 @@ const HEIGHTS: [usize; 13] = [1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24];
 
 /// The height of the next tile when `rows` are left and `most` fit: as few tiles as can be, of about the same height. A low tile is no
 /// quicker than one of eight sums, for each sum waits four cycles for its last addition.
-#[inline]
-fn height(rows: usize, most: usize) -> usize {
+const fn height(rows: usize, most: usize) -> usize {
     if rows > 3 * most {
-        return most; // whatever comes behind, and without a division
+        return most; // whatever comes behind
     }
-    let fair = |tiles: usize| HEIGHTS.into_iter().find(|&h| h >= rows.div_ceil(tiles)).filter(|&h| h <= most && h <= rows);
-    (rows.div_ceil(most)..=rows).find_map(fair).unwrap_or(1)
+    let mut tiles = if most == 0 { rows } else { rows.div_ceil(most) };
+    while 0 < tiles && tiles <= rows {
+        let mut i = 0;
+        while i < HEIGHTS.len() && HEIGHTS[i] < rows.div_ceil(tiles) {
+            i += 1;
+        }
+        if i < HEIGHTS.len() && HEIGHTS[i] <= most && HEIGHTS[i] <= rows {
+            return HEIGHTS[i];
+        }
+        tiles += 1;
+    }
+    1
+}
+
+/// Rows that are left from which on a tile is as high as can be.
+const MANY: usize = 3 * HEIGHTS[HEIGHTS.len() - 1] + 1;
+
+/// The heights of an instruction set's next tiles, for one, two, … vectors of columns and 0 … `MANY` rows left.
+struct Next<S>(PhantomData<S>);
+
+impl<S: Isa> Next<S> {
+    const HEIGHTS: &'static [[u8; MANY + 1]; MAX_VECTORS] = &{
+        let mut heights = [[0; MANY + 1]; MAX_VECTORS];
+        let mut i = 0;
+        while i < MAX_VECTORS * (MANY + 1) {
+            heights[i / (MANY + 1)][i % (MANY + 1)] = height(i % (MANY + 1), S::ROWS[i / (MANY + 1)]) as u8;
+            i += 1;
+        }
+        heights
+    };
 }
 
 /// The most vectors of columns that a tile has.
@@ -166,7 +193,7 @@ impl<'a> Product<'a> {
         let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.start);
         let mut row = 0;
         while row < m {
-            let rows = height(m - row, S::ROWS[vectors - 1]);
+            let rows = usize::from(Next::<S>::HEIGHTS[vectors - 1][MANY.min(m - row)]);
             let finish = Finish { beside: finish.beside.map(|beside| &beside[row * self.c_row..]), ..finish };
             // SAFETY: rows `row … row + rows` are below m, and `fits` says that for all m rows, n columns and the whole depth of every
             // piece A, B and C lie in their slices; the mask leaves out the columns from n on. Compared with plain loops by the tests of

@@ -81,7 +81,6 @@ impl Job for Row<'_> {
         unsafe {
             match taps {
                 3 => self.pixels::<S, 3>(isa),
-                2 => self.pixels::<S, 2>(isa),
                 1 => self.pixels::<S, 1>(isa),
                 _ => debug_assert!(false, "there are no lines of {taps} taps"),
             }
@@ -103,7 +102,6 @@ impl Row<'_> {
                 pixel += match self.pixels - pixel {
                     8.. => self.pixels_at::<S, K, 8>(isa, pixel),
                     4.. => self.pixels_at::<S, K, 4>(isa, pixel),
-                    2.. => self.pixels_at::<S, K, 2>(isa, pixel),
                     _ => self.pixels_at::<S, K, 1>(isa, pixel),
                 };
             }
@@ -241,11 +239,11 @@ pub(super) fn convolve(
 }
 
 impl Class {
-    /// How many taps, in the order of their offsets, make a [`Line`]; 1 where it would be more than there are kernels for.
+    /// How many taps, in the order of their offsets, make a [`Line`]: a kernel row of three, or each tap its own.
     fn neighbours(&self, step: usize) -> usize {
         let row: Vec<isize> = self.offsets.iter().take_while(|offset| offset[0] == self.offsets[0][0]).map(|offset| offset[1]).collect();
         let in_step = row.windows(2).all(|pair| pair[1] - pair[0] == step as isize);
-        if in_step && (2..=3).contains(&row.len()) { row.len() } else { 1 }
+        if in_step && row.len() == 3 { 3 } else { 1 }
     }
 }
 
