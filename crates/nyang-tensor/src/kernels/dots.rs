@@ -100,6 +100,7 @@ impl Dots<'_> {
             for (r, sums) in flat.chunks_exact(N).take(R).enumerate() {
                 let to = self.c.from((i + r) * self.c_row + j).row(N);
                 if !S::FREE_MASKS {
+                    // at most three numbers, which one by one cost less than a read and a write through a mask
                     for n in 0..N {
                         let v = if self.finish.add { to[n] + sums[n] } else { sums[n] };
                         let v = self.finish.bias.map_or(v, |bias| v + bias[j + n]);
