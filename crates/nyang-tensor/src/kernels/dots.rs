@@ -87,15 +87,17 @@ impl Dots<'_> {
                     }
                 }
             }
-            let mut flat = [0.0; 2 * MAX_LANES]; // R·N sums, row after row
-            for (first, to) in (0..R * N).step_by(S::LANES).zip(flat.chunks_exact_mut(S::LANES)) {
-                let mut some = [isa.splat(0.0); MAX_LANES];
-                for i in 0..S::LANES {
-                    if first + i < R * N {
-                        some[i] = sums[(first + i) / N][(first + i) % N];
-                    }
+            // R·N sums, row after row. Only loops of fixed length touch `sums`: a place that is reckoned would keep it in memory above
+            let mut all = [[isa.splat(0.0); MAX_LANES]; 2];
+            for r in 0..R {
+                for n in 0..N {
+                    all[(r * N + n) / S::LANES][(r * N + n) % S::LANES] = sums[r][n];
                 }
-                isa.write(to, isa.sums(some));
+            }
+            let mut flat = [0.0; 2 * MAX_LANES];
+            isa.write(&mut flat[..S::LANES], isa.sums(all[0]));
+            if R * N > S::LANES {
+                isa.write(&mut flat[S::LANES..2 * S::LANES], isa.sums(all[1]));
             }
             for (r, sums) in flat.chunks_exact(N).take(R).enumerate() {
                 let to = self.c.from((i + r) * self.c_row + j).row(N);
