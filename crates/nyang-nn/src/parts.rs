@@ -8,47 +8,103 @@
 //! part by part        P·N/n           in parts of n of the N samples
 //! ```
 //!
-//! So it pays where P < 2·n·A: for convolutions on large images, not for linear layers. Samples are each on their own in evaluation
-//! ([`Module::infer`]), so no bit depends on the parts.
+//! A layer that writes much and has few weights gains, as a convolution on a large image does; one with many weights loses, as a linear
+//! layer does. So the parts end where the sum of both is greatest, which may be in the middle of a network, and what comes behind is asked
+//! anew. Samples are each on their own in evaluation ([`Module::infer`]), so no bit depends on the parts.
 
 use std::sync::{Mutex, PoisonError};
 
 use nyang_tensor::parallel::{for_each_chunk, threads};
 use nyang_tensor::{Element, Shape, Tensor};
 
-use crate::fusion::cast;
+use crate::fusion::{activation, cast};
 use crate::{Error, Flow, Module, Param, Path, Residual, Result, Visit};
 
-/// Samples of a part, at least, unless a layer writes more than [`LARGEST`] for them. More of them fill the vectors of a layer's last,
-/// small images; fewer leave more of the cache.
+/// Samples of a part, at least, unless a layer writes more than [`LARGEST`] for them: a half or a quarter of them then. More of them fill
+/// the vectors of a layer's last, small images; fewer leave more of the cache.
 const LEAST: usize = 8;
 
 /// Numbers that the layers of a part write, at least: so many that they are worth a thread's coming.
 const WRITTEN: usize = 128 * 1024;
 
 /// Numbers that one layer of a part writes, at most, unless two samples are more: the next layer still finds them near.
-const LARGEST: usize = 400 * 1024;
+const LARGEST: usize = 200 * 1024;
 
-/// How many of the first modules a batch of this shape should go through part by part, and the samples of a part.
+/// How many of these modules a batch of this shape should go through part by part, from the first on, and the samples of a part. A [`Flow`]
+/// among them in whose middle the parts should end is not counted, for it asks by itself.
 pub(crate) fn plan<'a, T: Element>(modules: impl Iterator<Item = &'a dyn Module<T>>, batch: &Shape) -> Option<(usize, usize)> {
     let &n = batch.dims().first()?;
     if n <= LEAST {
         return None;
     }
-    let (mut shape, mut all, mut largest, mut count) = (*batch, 0usize, 0, 0);
+    let (mut shape, mut steps) = (*batch, Vec::new());
     for module in modules {
-        let written = written(module, &shape).ok()?; // what does not fit is for the module itself to say
-        let pays = parameters(module).saturating_mul(n) < written.all.saturating_mul(2 * LEAST);
-        if written.out.dims().first() != Some(&n) || !pays {
+        let Ok(next) = list(module, &shape, &mut steps) else { break }; // what does not fit is for the module itself to say
+        if next.dims().first() != Some(&n) {
             break;
         }
-        (shape, all, largest, count) = (written.out, written.all.saturating_add(all), written.largest.max(largest), count + 1);
+        shape = next;
+        steps.push(Step::End);
     }
-    let mut part = LEAST.max(WRITTEN * n / all.max(1));
-    while part > 2 && (largest / n).saturating_mul(part) > LARGEST {
+    let mut best = Prefix { modules: 0, gain: 0, all: 0, largest: 0, part: LEAST };
+    for part in [LEAST, LEAST / 2, LEAST / 4] {
+        let prefix = prefix(&steps, n, part);
+        if prefix.gain > best.gain {
+            best = prefix;
+        }
+    }
+    if best.modules == 0 {
+        return None;
+    }
+    let mut part = best.part.max(WRITTEN * n / best.all.max(1));
+    while part > 2 && (best.largest / n).saturating_mul(part) > LARGEST {
         part /= 2;
     }
-    (n >= 2 * part).then(|| (count, part.min(n.div_ceil(threads()))))
+    (n >= 2 * part).then(|| (best.modules, part.min(n.div_ceil(threads()))))
+}
+
+/// What a module does, in the order in which it does it.
+enum Step {
+    /// Numbers that a layer writes for the batch, and its parameters.
+    Layer(usize, usize),
+    /// Parts may end here.
+    Gap,
+    /// Here one of the modules ends, and parts may.
+    End,
+}
+
+/// What a part would go through.
+struct Prefix {
+    modules: usize,
+    /// Numbers that need not be moved, for a part.
+    gain: i64,
+    all: usize,
+    largest: usize,
+    part: usize,
+}
+
+/// The modules after which parts of this size have gained most, before a layer that writes too much for them.
+fn prefix(steps: &[Step], n: usize, part: usize) -> Prefix {
+    let mut best = Prefix { modules: 0, gain: 0, all: 0, largest: 0, part };
+    let (mut modules, mut gain, mut most, mut all, mut largest) = (0, 0i64, 0, 0usize, 0);
+    for step in steps {
+        match *step {
+            Step::Layer(written, _) if part > 2 && (written / n).saturating_mul(part) > LARGEST => break,
+            Step::Layer(written, parameters) => {
+                gain += 2 * (written / n * part) as i64 - parameters as i64;
+                (all, largest) = (all.saturating_add(written), largest.max(written));
+            }
+            Step::Gap => most = most.max(gain),
+            Step::End => {
+                modules += 1;
+                most = most.max(gain);
+                if gain == most {
+                    best = Prefix { modules, gain: gain / part as i64, all, largest, part };
+                }
+            }
+        }
+    }
+    best
 }
 
 /// Takes a batch through `infer` in parts, which gives an output of this shape.
@@ -89,43 +145,31 @@ pub(crate) fn infer<T: Element>(
     }
 }
 
-/// What a module writes for an input.
-struct Written {
-    /// How many numbers, inside of it too.
-    all: usize,
-    /// Those of its largest layer.
-    largest: usize,
-    /// The shape of its output.
-    out: Shape,
-}
-
-impl Written {
-    /// A layer of its own.
-    fn layer(out: Shape) -> Written {
-        Written { all: out.len(), largest: out.len(), out }
-    }
-
-    /// This and what comes behind it.
-    fn then(self, next: Written) -> Written {
-        Written { all: self.all.saturating_add(next.all), largest: self.largest.max(next.largest), out: next.out }
-    }
-}
-
-/// What a module writes for an input of this shape.
-fn written<T: Element>(module: &dyn Module<T>, input: &Shape) -> Result<Written> {
+/// Lists what a module does with an input of this shape; the shape of its output.
+fn list<T: Element>(module: &dyn Module<T>, input: &Shape, steps: &mut Vec<Step>) -> Result<Shape> {
     if let Some(flow) = cast::<Flow<T>, T>(module) {
-        let nothing = Written { all: 0, largest: 0, out: *input };
-        return flow.children().try_fold(nothing, |before, (_, child)| {
-            let next = written(child, &before.out)?;
-            Ok(before.then(next))
+        return flow.children().try_fold(*input, |shape, (_, child)| {
+            let next = list(child, &shape, steps)?;
+            steps.push(Step::Gap);
+            Ok(next)
         });
     }
+    let out = module.out_shape(input)?;
     if let Some(block) = cast::<Residual<T>, T>(module) {
-        let body = written(block.body(), input)?;
-        let sum = Written::layer(body.out);
-        return Ok(body.then(sum));
+        let (mut shape, mut inside) = (*input, Vec::new());
+        for (_, child) in block.body().children() {
+            shape = list(child, &shape, &mut inside)?;
+        }
+        // it keeps its input for the sum, so parts end before it or behind it
+        steps.extend(inside.into_iter().filter(|step| matches!(step, Step::Layer(..))));
+        let beside = parameters(module) - parameters(block.body());
+        steps.push(Step::Layer(if beside > 0 { out.len() } else { 0 }, beside)); // the shortcut; a sum is done on the way
+        return Ok(out);
     }
-    Ok(Written::layer(module.out_shape(input)?))
+    // an activation is done by the layer before it, or in place
+    let written = if activation(module).is_some() { 0 } else { out.len() };
+    steps.push(Step::Layer(written, parameters(module)));
+    Ok(out)
 }
 
 /// How many numbers a module has to learn.
@@ -149,23 +193,47 @@ mod tests {
     use crate::zoo::{self, Task};
     use crate::{Ctx, Init, Observer, Relu, Rng};
 
+    fn model(name: &str) -> Flow {
+        let build = zoo::models::<f32>().into_iter().find(|model| model.0 == name).unwrap().1;
+        build(Task::new([3, 32, 32], 10), &mut Init::seed(1)).unwrap()
+    }
+
+    fn plan_of(flow: &Flow, n: usize) -> Option<(usize, usize)> {
+        plan(flow.children().map(|(_, m)| m), &Shape::from([n, 3, 32, 32]))
+    }
+
     /// The plan for a model of the zoo and `n` images.
     fn planned(name: &str, n: usize) -> Option<(usize, usize)> {
-        let build = zoo::models::<f32>().into_iter().find(|model| model.0 == name).unwrap().1;
-        let model = build(Task::new([3, 32, 32], 10), &mut Init::seed(1)).unwrap();
-        plan(model.children().map(|(_, m)| m), &Shape::from([n, 3, 32, 32]))
+        plan_of(&model(name), n)
     }
 
     #[test]
     fn large_images_go_in_parts_and_large_weights_do_not() {
         with_threads(2, || {
-            // its largest layers write 96 channels of 32 × 32 pixels
-            assert_eq!(planned("mobilenet_v2", 64).map(|p| p.1), Some(4));
             assert_eq!(planned("resnet20", 64).map(|p| p.1), Some(LEAST));
             assert_eq!(planned("mlp", 64), None, "its weights are more than what it writes");
             assert_eq!(planned("resnet20", LEAST), None);
         });
         assert_eq!(with_threads(16, || planned("resnet20", 64)).map(|p| p.1), Some(4), "a part for every thread");
+    }
+
+    #[test]
+    fn parts_end_in_the_middle_of_a_flow() {
+        with_threads(2, || {
+            let whole = model("mobilenet_v2");
+            assert_eq!(plan_of(&whole, 64), None, "the first child is to ask by itself");
+            let features = whole.children().next().and_then(|(_, m)| cast::<Flow, f32>(m)).unwrap();
+            let (first, part) = plan_of(features, 64).unwrap();
+            assert!(first < features.len(), "its last layers have more weights than they write");
+            assert_eq!(part, 2, "its first layers write 96 channels of 32 × 32 pixels");
+            let (mut shape, mut some) = (Shape::from([64, 3, 32, 32]), 0);
+            for (_, m) in features.children().take(first) {
+                shape = m.out_shape(&shape).unwrap();
+                some += 1;
+            }
+            let next = plan(features.children().skip(some).map(|(_, m)| m), &shape);
+            assert!(next.is_none_or(|(_, part)| part > 2), "smaller images, larger parts: {next:?}");
+        });
     }
 
     #[test]
@@ -175,7 +243,9 @@ mod tests {
         {
             let model = build(Task::new([3, 16, 16], 10), &mut Init::seed(1)).unwrap();
             let x = Tensor::normal([21, 3, 16, 16], 0.0, 1.0, &mut rng).unwrap();
-            assert!(plan(model.children().map(|(_, m)| m), x.shape()).is_some(), "{name}");
+            let planned = |flow: &Flow| plan(flow.children().map(|(_, m)| m), x.shape()).is_some();
+            let first = model.children().next().and_then(|(_, m)| cast::<Flow, f32>(m));
+            assert!(planned(&model) || first.is_some_and(planned), "{name}");
             let alone: Vec<f32> =
                 (0..21).flat_map(|i| model.infer(x.slice(0, i..i + 1, 1).unwrap(), &mut Ctx::eval()).unwrap().to_vec()).collect();
             for threads in [1, 2, 5] {
@@ -213,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_module_that_gives_another_shape_than_it_says_is_an_error() {
-        let x = Tensor::ones([64, 3, 32, 32]).unwrap();
+        let x = Tensor::ones([64, 8, 32, 32]).unwrap();
         assert!(matches!(Flow::new().then(Relu::new()).then(Liar).infer(x, &mut Ctx::eval()), Err(Error::Shape { .. })));
     }
 
@@ -240,7 +310,7 @@ mod tests {
     #[test]
     fn the_error_of_a_part_is_the_batchs() {
         let flow = Flow::new().then(Relu::new()).then(Broken);
-        let x = Tensor::ones([64, 3, 32, 32]).unwrap();
+        let x = Tensor::ones([64, 8, 32, 32]).unwrap();
         assert!(plan(flow.children().map(|(_, m)| m), x.shape()).is_some());
         let error = flow.infer(x, &mut Ctx::eval()).unwrap_err().to_string();
         assert!(error.starts_with("at `1`: "), "{error}");

@@ -185,22 +185,22 @@ impl<T: Element> Flow<T> {
         Ok(x)
     }
 
-    /// The first children, a part of the batch at a time, where that is quicker; how many they are.
-    fn infer_parts(&self, x: Tensor<T>, cx: &Ctx<'_, T>) -> Result<(usize, Tensor<T>)> {
+    /// The children from `first` on, a part of the batch at a time, where that is quicker; the child that comes next.
+    fn infer_parts(&self, first: usize, x: Tensor<T>, cx: &Ctx<'_, T>) -> Result<(usize, Tensor<T>)> {
         self.sound()?;
-        let plan = if cx.is_watched() { None } else { parts::plan(self.children().map(|(_, m)| m), x.shape()) };
-        let Some((first, part)) = plan else { return Ok((0, x)) };
-        let mut out = *x.shape();
-        for (name, m) in &self.steps[..first] {
+        let plan = if cx.is_watched() { None } else { parts::plan(self.children().skip(first).map(|(_, m)| m), x.shape()) };
+        let Some((count, part)) = plan else { return Ok((first, x)) };
+        let (mut out, some) = (*x.shape(), first..first + count);
+        for (name, m) in &self.steps[some.clone()] {
             out = m.out_shape(&out).map_err(|e| e.within(name))?;
         }
         let kernels = cx.kernels;
         let y = parts::infer(&x, part, out, |x| {
             let mut alone = Ctx::eval();
             alone.kernels = kernels;
-            self.infer_some(0..first, x, &mut alone)
+            self.infer_some(some.clone(), x, &mut alone)
         })?;
-        Ok((first, y))
+        Ok((some.end, y))
     }
 }
 
@@ -228,8 +228,14 @@ impl<T: Element> Module<T> for Flow<T> {
     }
 
     fn infer(&self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
-        let (done, x) = self.infer_parts(x, cx)?;
-        self.infer_some(done..self.len(), x, cx)
+        let (mut x, mut done) = (x, 0);
+        loop {
+            let before = done;
+            (done, x) = self.infer_parts(before, x, cx)?;
+            if done == before || done == self.len() {
+                return self.infer_some(done..self.len(), x, cx);
+            }
+        }
     }
 
     fn forward(&mut self, x: Tensor<T>, cx: &mut Ctx<'_, T>) -> Result<Tensor<T>> {
