@@ -89,11 +89,6 @@ pub fn operations(chosen: &[String]) -> Vec<Case> {
     all
 }
 
-/// The processor's most multiplications and additions a second, which only we measure.
-pub fn peak() -> Case {
-    Case::new("peak".into(), "peak")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -51,12 +51,17 @@ fn ticks_of(id: u32) -> Option<f64> {
     Some(fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?)
 }
 
-/// The processor's name.
+/// The processor's name, and the generation, which those of a cloud's machines do not tell.
 pub fn processor() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split(": ").nth(1));
+    let named = |key: &str| {
+        let of_key = |line: &str| line.split_once(':').filter(|(k, _)| k.trim() == key).map(|(_, value)| value.trim().to_owned());
+        info.lines().find_map(of_key)
+    };
+    let name = named("model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+    let generation = named("cpu family").zip(named("model")).map(|(family, model)| format!("family {family}, model {model}, "));
     let vector = ["avx512f", "avx2", "avx"].into_iter().find(|set| info.split_whitespace().any(|word| word == *set));
-    format!("{} ({})", name.unwrap_or(std::env::consts::ARCH), vector.unwrap_or("no wide vectors"))
+    format!("{name} ({}{})", generation.unwrap_or_default(), vector.unwrap_or("no wide vectors"))
 }
 
 /// The date, YYYY-MM-DD in UTC.

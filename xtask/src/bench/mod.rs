@@ -98,8 +98,7 @@ pub fn run(how: &How) -> Outcome {
     let mut report = Report::new(how.cpu);
     for &threads in &threads {
         let bench = Bench { how, threads };
-        let peak = bench.measure(&case::peak(), true)?;
-        report.peaks.push((threads, peak.gflops().unwrap_or_default()));
+        report.peaks.push((threads, bench.peak()?));
         for what in &how.what {
             if *what == What::Data {
                 data::make_photos()?;
@@ -109,7 +108,7 @@ pub fn run(how: &How) -> Outcome {
                 return Err(format!("nothing there is called {}", how.models.join(" or ")).into());
             }
             for case in cases {
-                let row = if *what == What::Start { bench.start(&case)? } else { bench.measure(&case, false)? };
+                let row = if *what == What::Start { bench.start(&case)? } else { bench.measure(&case)? };
                 writeln!(io::stderr(), "{}", row.line())?;
                 report.rows.push(row);
             }
@@ -174,20 +173,20 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// The processes that take part: ours first.
-    fn sides(&self, words: &[String], alone: bool) -> Result<Vec<Side>, Anything> {
+    fn sides(&self, words: &[String]) -> Result<Vec<Side>, Anything> {
         let mut sides = vec![Side::ours(&std::env::current_exe()?, "ours", self.threads, words)?];
-        if let (Some(program), false) = (&self.how.against, alone) {
+        if let Some(program) = &self.how.against {
             sides.push(Side::ours(program, "before", self.threads, words)?);
         }
-        if let (Some(python), false) = (&self.how.torch, alone) {
+        if let Some(python) = &self.how.torch {
             sides.push(Side::torch(python, self.threads, words)?);
         }
         Ok(sides)
     }
 
     /// Measures a case in turns.
-    fn measure(&self, case: &Case, alone: bool) -> Result<Row, Anything> {
-        let mut sides = self.sides(&case.words, alone)?;
+    fn measure(&self, case: &Case) -> Result<Row, Anything> {
+        let mut sides = self.sides(&case.words)?;
         let mut row = Row::new(&case.name, self.threads);
         let mut contenders = Vec::new();
         for (i, side) in sides.iter_mut().enumerate() {
@@ -224,6 +223,16 @@ impl Bench<'_> {
             row.memory.push((side.name.clone(), side.peak_mb()?));
         }
         Ok(row)
+    }
+
+    /// GFLOP/s of the processor's most multiply-adds: the best turn, for a ceiling is a maximum.
+    fn peak(&self) -> Result<f64, Anything> {
+        let mut side = Side::ours(&std::env::current_exe()?, "ours", self.threads, &["peak".to_owned()])?;
+        let variant = side.variants()?.into_iter().next().unwrap_or_default();
+        let flops = side.prepare(&variant)?.unwrap_or_default();
+        let turns = (0..self.how.rounds()).map(|_| side.run(&variant, self.how.seconds(), self.how.cpu));
+        let best = turns.collect::<Result<Vec<_>, _>>()?.into_iter().fold(f64::INFINITY, f64::min);
+        Ok(flops as f64 / best / 1e9)
     }
 
     /// From the start of a process to the end of its first step, in turns; PyTorch's plain way alone, for the others start later.
