@@ -1,8 +1,8 @@
 //! Resizing: to a size, to a shorter side, or into a frame.
 
-use fast_image_resize::images::{Image as Pixmap, ImageRef, TypedImage, TypedImageRef};
-use fast_image_resize::pixels::F32;
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{F32, U8, U8x3};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use nyang_tensor::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -148,21 +148,29 @@ pub(crate) fn resized(image: Image, height: usize, width: usize, interpolation: 
         Interpolation::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
     });
     let made = match pixels {
-        Pixels::U8(values) if c <= 4 => bytes(&values, from, to, c, &options).map(Pixels::U8),
-        Pixels::U8(values) => by_plane(&values, c, |plane| bytes(plane, from, to, 1, &options)).map(Pixels::U8),
+        Pixels::U8(values) if c == 1 => bytes::<U8>(&values, from, to, c, &options).map(Pixels::U8),
+        Pixels::U8(values) if c == 3 => bytes::<U8x3>(&values, from, to, c, &options).map(Pixels::U8),
+        Pixels::U8(values) => by_plane(&values, c, |plane| bytes::<U8>(plane, from, to, 1, &options)).map(Pixels::U8),
         Pixels::F32(values) => by_plane(&values, c, |plane| floats(plane, from, to, &options)).map(Pixels::F32),
     };
     let failed = |why: String| Error::Resize { from: [h, w], to: [height, width], why };
     Ok(Image { height, width, channels: c, pixels: made.map_err(failed)? })
 }
 
-/// Bytes of one to four channels at once.
-fn bytes(values: &[u8], from: (usize, usize), to: (usize, usize), channels: usize, options: &ResizeOptions) -> Result<Vec<u8>, String> {
-    let kind = [PixelType::U8, PixelType::U8x2, PixelType::U8x3, PixelType::U8x4][channels.clamp(1, 4) - 1];
-    let source = ImageRef::new(side(from.1)?, side(from.0)?, values, kind).map_err(|e| e.to_string())?;
-    let mut out = Pixmap::new(side(to.1)?, side(to.0)?, kind);
-    Resizer::new().resize(&source, &mut out, options).map_err(|e| e.to_string())?;
-    Ok(out.into_vec())
+/// Bytes of one kind of pixel, which has so many channels. The kinds are few and named: each brings 600 KB of the library's code into every
+/// program, and a call that finds the kind at run time brings all twenty.
+fn bytes<P: PixelTrait>(
+    values: &[u8],
+    from: (usize, usize),
+    to: (usize, usize),
+    channels: usize,
+    options: &ResizeOptions,
+) -> Result<Vec<u8>, String> {
+    let mut made = vec![0; to.0 * to.1 * channels];
+    let source = TypedImageRef::<P>::from_buffer(side(from.1)?, side(from.0)?, values).map_err(|e| e.to_string())?;
+    let mut out = TypedImage::<P>::from_buffer(side(to.1)?, side(to.0)?, &mut made).map_err(|e| e.to_string())?;
+    Resizer::new().resize_typed(&source, &mut out, options).map_err(|e| e.to_string())?;
+    Ok(made)
 }
 
 /// Floats of one channel.
@@ -226,9 +234,16 @@ mod tests {
             for (byte, float) in five.bytes().unwrap().iter().zip(floats) {
                 assert!((f32::from(*byte) - float.clamp(0.0, 255.0)).abs() <= 1.0, "{interpolation:?}: {byte} {float}"); // two roundings of bytes
             }
-            let first: Vec<u8> = values.iter().copied().step_by(5).collect();
-            let one = resized(Image::from_bytes(7, 9, 1, first).unwrap(), 4, 12, interpolation, "Resize").unwrap();
-            assert!(five.bytes().unwrap().iter().step_by(5).eq(one.bytes().unwrap()));
+            for channels in 2..=5 {
+                let some = &values[..7 * 9 * channels];
+                let together = resized(Image::from_bytes(7, 9, channels, some.to_vec()).unwrap(), 4, 12, interpolation, "Resize").unwrap();
+                let first: Vec<u8> = some.iter().copied().step_by(channels).collect();
+                let one = resized(Image::from_bytes(7, 9, 1, first).unwrap(), 4, 12, interpolation, "Resize").unwrap();
+                assert!(
+                    together.bytes().unwrap().iter().step_by(channels).eq(one.bytes().unwrap()),
+                    "{interpolation:?}, {channels} channels"
+                );
+            }
         }
     }
 
