@@ -17,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 use nyang_tensor::parallel::{for_each_chunk, threads};
 use nyang_tensor::{Element, Shape, Tensor};
 
-use crate::fusion::{activation, cast};
+use crate::fusion::cast;
 use crate::{Error, Flow, Module, Param, Path, Residual, Result, Visit};
 
 /// Samples of a part, at least, unless a layer writes more than [`LARGEST`] for them: a half or a quarter of them then. More of them fill
@@ -25,7 +25,7 @@ use crate::{Error, Flow, Module, Param, Path, Residual, Result, Visit};
 const LEAST: usize = 8;
 
 /// Numbers that the layers of a part write, at least: so many that they are worth a thread's coming.
-const WRITTEN: usize = 128 * 1024;
+const WRITTEN: usize = 64 * 1024;
 
 /// Numbers that one layer of a part writes, at most, unless two samples are more: the next layer still finds them near.
 const LARGEST: usize = 200 * 1024;
@@ -166,9 +166,10 @@ fn list<T: Element>(module: &dyn Module<T>, input: &Shape, steps: &mut Vec<Step>
         steps.push(Step::Layer(if beside > 0 { out.len() } else { 0 }, beside)); // the shortcut; a sum is done on the way
         return Ok(out);
     }
-    // an activation is done by the layer before it, or in place
-    let written = if activation(module).is_some() { 0 } else { out.len() };
-    steps.push(Step::Layer(written, parameters(module)));
+    let parameters = parameters(module);
+    // what learns nothing and keeps the size, an activation or a Flatten, is done by the layer before it, in place, or not at all
+    let written = if parameters == 0 && out.len() == input.len() { 0 } else { out.len() };
+    steps.push(Step::Layer(written, parameters));
     Ok(out)
 }
 
@@ -191,7 +192,7 @@ mod tests {
 
     use super::*;
     use crate::zoo::{self, Task};
-    use crate::{Ctx, Init, Observer, Relu, Rng};
+    use crate::{Conv2d, Ctx, Init, Observer, Rng};
 
     fn model(name: &str) -> Flow {
         let build = zoo::models::<f32>().into_iter().find(|model| model.0 == name).unwrap().1;
@@ -261,6 +262,10 @@ mod tests {
     struct Watching;
     impl Observer<f32> for Watching {}
 
+    fn conv() -> Conv2d {
+        Conv2d::config(8, 8, 3).padding(1).build(&mut Init::seed(1)).unwrap()
+    }
+
     /// Gives another shape than it says.
     struct Liar;
     impl Module for Liar {
@@ -284,7 +289,7 @@ mod tests {
     #[test]
     fn a_module_that_gives_another_shape_than_it_says_is_an_error() {
         let x = Tensor::ones([64, 8, 32, 32]).unwrap();
-        assert!(matches!(Flow::new().then(Relu::new()).then(Liar).infer(x, &mut Ctx::eval()), Err(Error::Shape { .. })));
+        assert!(matches!(Flow::new().then(conv()).then(Liar).infer(x, &mut Ctx::eval()), Err(Error::Shape { .. })));
     }
 
     /// Fails where it is asked to compute.
@@ -309,7 +314,7 @@ mod tests {
 
     #[test]
     fn the_error_of_a_part_is_the_batchs() {
-        let flow = Flow::new().then(Relu::new()).then(Broken);
+        let flow = Flow::new().then(conv()).then(Broken);
         let x = Tensor::ones([64, 8, 32, 32]).unwrap();
         assert!(plan(flow.children().map(|(_, m)| m), x.shape()).is_some());
         let error = flow.infer(x, &mut Ctx::eval()).unwrap_err().to_string();

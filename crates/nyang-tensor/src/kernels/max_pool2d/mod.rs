@@ -220,11 +220,18 @@ impl Rows<'_, f32> {
                         0 => (isa.splat(f32::NEG_INFINITY), isa.splat(f32::from_bits(NOWHERE))),
                         _ => (cell(corner), bits(corner)),
                     };
-                    if dense && high == 2 && wide == 2 {
-                        // the usual window, without loops
-                        for position in [corner + 1, corner + w, corner + w + 1] {
-                            (best, at) = best_of::<S, FOR>(isa, best, at, cell(position), bits(position));
-                        }
+                    let first = (image + corner) * c + lane;
+                    let below = first + w * c;
+                    if dense && high == 2 && wide == 2 && below + c + S::LANES <= x.len() {
+                        // The usual window, without loops.
+                        // SAFETY: these begin at `first` or behind it, and the last of them was just seen to end within `x`.
+                        let [right, under, across] = unsafe {
+                            let x = x.as_ptr();
+                            [isa.load(x.add(first + c)), isa.load(x.add(below)), isa.load(x.add(below + c))]
+                        };
+                        (best, at) = best_of::<S, FOR>(isa, best, at, right, bits(corner + 1));
+                        (best, at) = best_of::<S, FOR>(isa, best, at, under, bits(corner + w));
+                        (best, at) = best_of::<S, FOR>(isa, best, at, across, bits(corner + w + 1));
                     } else {
                         for i in 0..high {
                             for j in usize::from(i == 0)..wide {
