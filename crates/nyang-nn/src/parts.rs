@@ -76,7 +76,7 @@ enum Step {
 /// What a part would go through.
 struct Prefix {
     modules: usize,
-    /// Numbers that need not be moved, for a part.
+    /// Numbers that need not be moved, for each sample.
     gain: i64,
     all: usize,
     largest: usize,
@@ -192,7 +192,7 @@ mod tests {
 
     use super::*;
     use crate::zoo::{self, Task};
-    use crate::{Conv2d, Ctx, Init, Observer, Rng};
+    use crate::{Conv2d, Ctx, Init, MaxPool2d, Observer, Rng};
 
     fn model(name: &str) -> Flow {
         let build = zoo::models::<f32>().into_iter().find(|model| model.0 == name).unwrap().1;
@@ -227,13 +227,28 @@ mod tests {
             let (first, part) = plan_of(features, 64).unwrap();
             assert!(first < features.len(), "its last layers have more weights than they write");
             assert_eq!(part, 2, "its first layers write 96 channels of 32 × 32 pixels");
-            let (mut shape, mut some) = (Shape::from([64, 3, 32, 32]), 0);
-            for (_, m) in features.children().take(first) {
-                shape = m.out_shape(&shape).unwrap();
-                some += 1;
-            }
-            let next = plan(features.children().skip(some).map(|(_, m)| m), &shape);
+            let before = features.children().take(first);
+            let shape = before.fold(Shape::from([64, 3, 32, 32]), |shape, (_, m)| m.out_shape(&shape).unwrap());
+            let next = plan(features.children().skip(first).map(|(_, m)| m), &shape);
             assert!(next.is_none_or(|(_, part)| part > 2), "smaller images, larger parts: {next:?}");
+        });
+    }
+
+    #[test]
+    fn smaller_images_behind_go_in_parts_of_their_own() {
+        let init = &mut Init::seed(1);
+        let flow = Flow::new()
+            .then(Conv2d::config(3, 64, 3).padding(1).build(init).unwrap()) // writes 262,144 numbers a sample, more than LARGEST
+            .then(MaxPool2d::config(8).build().unwrap())
+            .then(Conv2d::config(64, 64, 3).padding(1).build(init).unwrap()); // 36,928 parameters for 4,096 numbers: worth it from 5 samples on
+        let x = Tensor::normal([33, 3, 64, 64], 0.0, 1.0, &mut Rng::seed(5)).unwrap();
+        let parts = |skip, shape: [usize; 4]| plan(flow.children().skip(skip).map(|(_, m)| m), &Shape::from(shape));
+        with_threads(2, || {
+            assert_eq!(parts(0, [33, 3, 64, 64]), Some((2, 2)));
+            assert_eq!(parts(2, [33, 64, 8, 8]), Some((1, WRITTEN / 4096)));
+            let alone: Vec<f32> =
+                (0..33).flat_map(|i| flow.infer(x.slice(0, i..i + 1, 1).unwrap(), &mut Ctx::eval()).unwrap().to_vec()).collect();
+            assert_eq!(flow.infer(x.clone(), &mut Ctx::eval()).unwrap().to_vec(), alone);
         });
     }
 
