@@ -3,14 +3,13 @@
 use ::image::DynamicImage;
 use ::image::metadata::Orientation;
 
-use super::{Channels, ImageFault};
+use super::{Channels, ImageFault, Pixels};
 use crate::Image;
 use crate::transform::{Turn, turned};
 
 /// An image of this many channels.
-pub(crate) fn to_channels(decoded: DynamicImage, channels: Channels) -> Result<Image, ImageFault> {
-    let (height, width) = (decoded.height() as usize, decoded.width() as usize);
-    let (given, values) = bytes(decoded)?;
+pub(super) fn to_channels(decoded: Pixels, channels: Channels) -> Result<Image, ImageFault> {
+    let Pixels { height, width, channels: given, values } = decoded;
     let (count, values) = match (given, channels) {
         (1, Channels::Gray) | (3, Channels::Rgb) | (4, Channels::RgbAlpha) => (given, values),
         (2, Channels::Gray) => (1, mapped(&values, given, |p| [p[0]])),
@@ -34,11 +33,12 @@ fn mapped<const N: usize>(values: &[u8], channels: usize, new: impl Fn(&[u8]) ->
     values.chunks_exact(channels).flat_map(new).collect()
 }
 
-/// The number of channels and the values, as bytes.
-fn bytes(decoded: DynamicImage) -> Result<(usize, Vec<u8>), ImageFault> {
+/// What `image` decoded, as bytes.
+pub(super) fn pixels(decoded: DynamicImage) -> Result<Pixels, ImageFault> {
+    let (height, width) = (decoded.height() as usize, decoded.width() as usize);
     let narrowed = |values: Vec<u16>| values.into_iter().map(|v| ((u32::from(v) * 255 + 32767) / 65535) as u8).collect();
     let scaled = |values: Vec<f32>| values.into_iter().map(|v| (v * 255.0).round() as u8).collect(); // `as` saturates
-    Ok(match decoded {
+    let (channels, values) = match decoded {
         DynamicImage::ImageLuma8(image) => (1, image.into_raw()),
         DynamicImage::ImageLumaA8(image) => (2, image.into_raw()),
         DynamicImage::ImageRgb8(image) => (3, image.into_raw()),
@@ -50,7 +50,8 @@ fn bytes(decoded: DynamicImage) -> Result<(usize, Vec<u8>), ImageFault> {
         DynamicImage::ImageRgb32F(image) => (3, scaled(image.into_raw())),
         DynamicImage::ImageRgba32F(image) => (4, scaled(image.into_raw())),
         other => return Err(ImageFault::Unsupported(format!("pixels of kind {:?}", other.color()))),
-    })
+    };
+    Ok(Pixels { height, width, channels, values })
 }
 
 /// The image turned as its orientation says.
@@ -77,7 +78,7 @@ mod tests {
     use ::image::{ImageBuffer, LumaA, Rgb, Rgba};
 
     fn converted(image: impl Into<DynamicImage>, channels: Channels) -> Vec<u8> {
-        to_channels(image.into(), channels).unwrap().bytes().unwrap().to_vec()
+        to_channels(pixels(image.into()).unwrap(), channels).unwrap().bytes().unwrap().to_vec()
     }
 
     /// `PIL.Image.new("RGB", (1, 1), (200, 100, 50)).convert("L")` is 124, and (0, 0, 255) is 29.

@@ -115,28 +115,41 @@ impl Decode {
             return Err(ImageFault::Empty);
         }
         let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| damaged(&e))?;
-        let format = reader.format().ok_or(ImageFault::NotAnImage)?;
-        let mut limits = Limits::no_limits();
-        limits.max_alloc = Some(self.max_bytes());
-        reader.limits(limits);
-        let mut decoder = reader.into_decoder().map_err(fault)?;
-        let (width, height) = decoder.dimensions();
-        if u64::from(width) * u64::from(height) > self.max_pixels {
-            return Err(ImageFault::LargeImage { width, height, most: self.max_pixels });
-        }
-        if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
-            return Err(ImageFault::Truncated);
-        }
-        // asking the decoder for EXIF makes it read its tables again, twice: a twentieth of the time of a small photograph
-        let may_turn = self.exif && (format != ImageFormat::Jpeg || jpeg::may_have_exif(bytes));
-        let orientation = if may_turn { orientation(&mut decoder) } else { Orientation::NoTransforms };
-        let decoded = DynamicImage::from_decoder(decoder).map_err(fault)?;
-        Ok(convert::upright(convert::to_channels(decoded, self.channels)?, orientation))
+        let (pixels, orientation) = match reader.format().ok_or(ImageFault::NotAnImage)? {
+            ImageFormat::Jpeg => jpeg::decode(bytes, self.max_pixels)?,
+            _ => {
+                let mut limits = Limits::no_limits();
+                limits.max_alloc = Some(self.max_bytes());
+                reader.limits(limits);
+                let mut decoder = reader.into_decoder().map_err(fault)?;
+                let (width, height) = decoder.dimensions();
+                check_size([width, height].map(u64::from), self.max_pixels)?;
+                let orientation = orientation(&mut decoder);
+                (convert::pixels(DynamicImage::from_decoder(decoder).map_err(fault)?)?, orientation)
+            }
+        };
+        let orientation = if self.exif { orientation } else { Orientation::NoTransforms };
+        Ok(convert::upright(convert::to_channels(pixels, self.channels)?, orientation))
     }
 
     fn max_bytes(&self) -> u64 {
         self.max_pixels.saturating_mul(BYTES_A_PIXEL).saturating_add(1 << 20)
     }
+}
+
+/// A picture as a decoder gives it.
+struct Pixels {
+    height: usize,
+    width: usize,
+    channels: usize,
+    values: Vec<u8>,
+}
+
+fn check_size([width, height]: [u64; 2], max_pixels: u64) -> Result<(), ImageFault> {
+    if width * height > max_pixels {
+        return Err(ImageFault::LargeImage { width: width as u32, height: height as u32, most: max_pixels });
+    }
+    Ok(())
 }
 
 /// How the picture lies; what EXIF says wrongly counts as nothing.
