@@ -212,6 +212,8 @@ pub(crate) trait Isa: Copy + Send + Sync {
     /// The first `n` lanes; all of them if there are fewer.
     fn first(self, n: usize) -> Self::Mask;
 
+    /// Asks the caches for the line of memory at `at`, which may be anywhere: no program sees whether it came.
+    fn prefetch(self, at: *const f32);
     /// The vector at `from`.
     ///
     /// # Safety

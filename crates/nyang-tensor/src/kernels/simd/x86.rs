@@ -135,6 +135,11 @@ impl Isa for Avx2 {
         unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(n.min(8) as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
     }
     #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        // SAFETY: a hint, which reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> __m256 {
         // SAFETY: as above.
         unsafe { _mm256_loadu_ps(from) }
@@ -309,6 +314,11 @@ impl Isa for Avx512 {
     #[inline(always)]
     fn first(self, n: usize) -> __mmask16 {
         if n >= 16 { 0xffff } else { (1 << n) - 1 }
+    }
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        // SAFETY: a hint, which reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
     }
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> __m512 {

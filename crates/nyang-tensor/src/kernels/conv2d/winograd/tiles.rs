@@ -59,6 +59,10 @@ pub(super) fn apart(size: usize) -> usize {
     size.next_multiple_of(16) | 16
 }
 
+/// How many numbers of a batch of images are still found in the caches near a core. In a larger one a tile, which is a few short runs of
+/// pixels, waits for memory that the machine does not foresee; so its kernels ask ahead for the pixels that the tile below will add.
+const NEAR: usize = 1 << 18;
+
 /// Tiles on their way to Winograd's domain, where tile `first + i` is row i of each point's matrix.
 #[derive(Clone)]
 pub(super) struct ToPoints<'a> {
@@ -81,10 +85,13 @@ pub(super) struct Spread<'a, W, const M: usize, const A: usize>(pub ToPoints<'a>
 
 /// The transform of one row of N pixels.
 trait Row<const N: usize, const A: usize> {
+    /// Pixels from one tile to the next.
+    const STEP: usize;
     fn row<S: Isa>(isa: S, pixels: [S::V; N]) -> [S::V; A];
 }
 
 impl<W: Transforms<M, A>, const M: usize, const A: usize> Row<A, A> for Input<'_, W, M, A> {
+    const STEP: usize = M;
     #[inline(always)]
     fn row<S: Isa>(isa: S, pixels: [S::V; A]) -> [S::V; A] {
         W::input(isa, pixels)
@@ -92,6 +99,7 @@ impl<W: Transforms<M, A>, const M: usize, const A: usize> Row<A, A> for Input<'_
 }
 
 impl<W: Transforms<M, A>, const M: usize, const A: usize> Row<M, A> for Spread<'_, W, M, A> {
+    const STEP: usize = M;
     #[inline(always)]
     fn row<S: Isa>(isa: S, pixels: [S::V; M]) -> [S::V; A] {
         W::spread(isa, pixels)
@@ -113,7 +121,7 @@ impl ToPoints<'_> {
         if !fits {
             return;
         }
-        let to = self.to.pointer();
+        let (to, ahead) = (self.to.pointer(), self.from.len() > NEAR);
         for tile in self.range.clone() {
             let [n, y, x] = self.tiles.place(tile);
             let (y, x) = (y as isize + self.offset[0], x as isize + self.offset[1]);
@@ -125,6 +133,12 @@ impl ToPoints<'_> {
             let inside = rows.iter().chain(&columns).all(|&on| on);
             let corner = self.from.as_ptr().wrapping_offset((((n * height) as isize + y) * width as isize + x) * channels as isize);
             for channel in (0..channels).step_by(S::LANES) {
+                let below = corner.wrapping_add((R::STEP * width).wrapping_mul(channels).wrapping_add(channel));
+                for i in if ahead { N - R::STEP..N } else { 0..0 } {
+                    for j in N - R::STEP..N {
+                        isa.prefetch(below.wrapping_add((i * width + j).wrapping_mul(channels)));
+                    }
+                }
                 let mut across = [const { MaybeUninit::uninit() }; N];
                 if inside && channel + S::LANES <= channels {
                     for j in 0..N {
@@ -227,6 +241,7 @@ impl<W: Transforms<M, A>, const M: usize, const A: usize> Job for Output<'_, W, 
         if !fits {
             return;
         }
+        let ahead = self.to.holds(NEAR + 1);
         for tile in self.range.clone() {
             let [n, y, x] = tiles.place(tile);
             let (rows, columns) = (M.min(tiles.height - y), M.min(tiles.width - x));
@@ -234,6 +249,12 @@ impl<W: Transforms<M, A>, const M: usize, const A: usize> Job for Output<'_, W, 
                 let n_channels = S::LANES.min(channels - channel);
                 let bias = self.end.bias.map_or(zero, |bias| isa.read(&bias[channel..channel + n_channels]));
                 let from = self.from.as_ptr().wrapping_add((tile - self.first) * self.matrix.stride + channel);
+                let below = self.to.pointer().wrapping_add(((n * tiles.height + y + M) * tiles.width + x) * channels + channel);
+                for i in if ahead { 0..M } else { 0..0 } {
+                    for j in 0..M {
+                        isa.prefetch(below.wrapping_add((i * tiles.width + j) * channels));
+                    }
+                }
                 let mut across = [const { MaybeUninit::uninit() }; A];
                 for j in 0..A {
                     let mut column = [zero; A];
