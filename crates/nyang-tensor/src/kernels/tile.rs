@@ -252,6 +252,15 @@ impl<'a> Product<'a> {
     ) {
         let zero = isa.splat(0.0);
         let a_row = if UNIT { 1 } else { self.a_row };
+        let place = |i: usize, j: usize| c.wrapping_add(i.wrapping_mul(self.c_row)).wrapping_add(j * S::LANES);
+        // C's lines are on their way while the sums are made; short sums would be over before they come
+        if self.depth >= 32 {
+            for i in 0..ROWS {
+                for j in 0..VECTORS {
+                    isa.prefetch(place(i, j));
+                }
+            }
+        }
         let mut sums = [[zero; VECTORS]; ROWS];
         for &[a_piece, b_piece] in self.pieces {
             // SAFETY: the caller's promise; the pointers behind the last step are only made, not read.
@@ -274,7 +283,6 @@ impl<'a> Product<'a> {
             }
         }
         // Short loops rather than one long one: the compiler unrolls them, so that the sums never leave the registers.
-        let place = |i: usize, j: usize| c.wrapping_add(i.wrapping_mul(self.c_row)).wrapping_add(j * S::LANES);
         // SAFETY: C and the bias have the caller's columns, and the mask leaves out what is behind them.
         let load = |from: *const f32, j: usize| unsafe { if j + 1 == VECTORS { isa.load_masked(from, mask) } else { isa.load(from) } };
         if finish.add {

@@ -259,7 +259,8 @@ fn grad_weight_by<W: Transforms<M, A>, const M: usize, const A: usize>(
             }
         })?;
     } else {
-        let rows = (TOGETHER / 2 / (points * (v_stride + z_stride))).max(64).min(count);
+        // each round reads and writes all of dU: no fewer tiles in one than are as many numbers
+        let rows = (TOGETHER / 2 / (points * (v_stride + z_stride))).max(64).max(c * o / (c + o)).min(count);
         let both @ [v, z] = [v_stride, z_stride].map(|stride| Matrix::new(rows, stride));
         let (mut left, mut right) = (Buffer::stale(points * v.point)?, Buffer::stale(points * z.point)?);
         for first in (0..count).step_by(rows) {
