@@ -85,13 +85,10 @@ pub(super) struct Spread<'a, W, const M: usize, const A: usize>(pub ToPoints<'a>
 
 /// The transform of one row of N pixels.
 trait Row<const N: usize, const A: usize> {
-    /// Pixels from one tile to the next.
-    const STEP: usize;
     fn row<S: Isa>(isa: S, pixels: [S::V; N]) -> [S::V; A];
 }
 
 impl<W: Transforms<M, A>, const M: usize, const A: usize> Row<A, A> for Input<'_, W, M, A> {
-    const STEP: usize = M;
     #[inline(always)]
     fn row<S: Isa>(isa: S, pixels: [S::V; A]) -> [S::V; A] {
         W::input(isa, pixels)
@@ -99,7 +96,6 @@ impl<W: Transforms<M, A>, const M: usize, const A: usize> Row<A, A> for Input<'_
 }
 
 impl<W: Transforms<M, A>, const M: usize, const A: usize> Row<M, A> for Spread<'_, W, M, A> {
-    const STEP: usize = M;
     #[inline(always)]
     fn row<S: Isa>(isa: S, pixels: [S::V; M]) -> [S::V; A] {
         W::spread(isa, pixels)
@@ -121,7 +117,7 @@ impl ToPoints<'_> {
         if !fits {
             return;
         }
-        let (to, ahead) = (self.to.pointer(), self.from.len() > NEAR);
+        let (to, ahead, step) = (self.to.pointer(), self.from.len() > NEAR, A - 2);
         for tile in self.range.clone() {
             let [n, y, x] = self.tiles.place(tile);
             let (y, x) = (y as isize + self.offset[0], x as isize + self.offset[1]);
@@ -133,9 +129,9 @@ impl ToPoints<'_> {
             let inside = rows.iter().chain(&columns).all(|&on| on);
             let corner = self.from.as_ptr().wrapping_offset((((n * height) as isize + y) * width as isize + x) * channels as isize);
             for channel in (0..channels).step_by(S::LANES) {
-                let below = corner.wrapping_add((R::STEP * width).wrapping_mul(channels).wrapping_add(channel));
-                for i in if ahead { N - R::STEP..N } else { 0..0 } {
-                    for j in N - R::STEP..N {
+                let below = corner.wrapping_add((step * width).wrapping_mul(channels).wrapping_add(channel));
+                for i in if ahead { N - step..N } else { 0..0 } {
+                    for j in N - step..N {
                         isa.prefetch(below.wrapping_add((i * width + j).wrapping_mul(channels)));
                     }
                 }
