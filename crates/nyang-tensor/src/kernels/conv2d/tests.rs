@@ -194,6 +194,17 @@ proptest! {
     }
 }
 
+/// Tiles too many for one round, of channels too many for tasks of their own: 260 in rounds of 256 (answers and the gradient of the input) and
+/// of 128 (of the weight, where there is one sum for all), and 189 in rounds of 182.
+#[test]
+fn winograd_of_wide_layers_agrees_in_several_rounds() {
+    let g = geometry(Window { padding: [[1, 1], [1, 1]], ..Window::new([3, 3]) }, 1);
+    for (x, w) in [([65, 256, 3, 3], [256, 256, 3, 3]), ([21, 72, 12, 12], [72, 72, 3, 3])] {
+        let off = difference_of::<f32>(Kernels::available(), x, w, &g, 1, f64::from(f32::EPSILON));
+        assert!(off.iter().all(|&off| off < WINOGRAD), "{x:?}: {off:?}");
+    }
+}
+
 /// LeNet's first layer is computed so, where vectors have sixteen lanes; a wider stride than a third of the kernel is not.
 #[test]
 fn few_channels_are_computed_in_pairs_of_pixels() {
