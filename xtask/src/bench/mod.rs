@@ -3,9 +3,11 @@
 //! Clocks of a shared machine wander by a third within an hour, so figures of different hours say nothing. Here every contender (we,
 //! each way of running PyTorch, another build of ours) is a process of its own that waits until it is asked; they are measured in turn, a
 //! fraction of a second each, several times over, and each one's figure is the median of its turns. The ratio is to PyTorch's fastest way.
+//! A turn during which the machine had not all its cores is taken again: see `gauge.rs`.
 
 mod case;
 mod data;
+mod gauge;
 mod machine;
 mod models;
 mod report;
@@ -19,6 +21,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use case::Case;
+use gauge::Gauge;
 use machine::Look;
 use report::{Report, Row};
 use side::{Side, median};
@@ -97,8 +100,7 @@ pub fn run(how: &How) -> Outcome {
     let threads = if how.cpu { vec![1] } else { Some(how.threads.clone()).filter(|t| !t.is_empty()).unwrap_or(vec![cores]) };
     let mut report = Report::new(how.cpu);
     for &threads in &threads {
-        let bench = Bench { how, threads };
-        report.peaks.push((threads, bench.peak()?));
+        let mut bench = Bench { how, threads, gauge: Gauge::new(threads, how.rounds(), how.seconds(), how.cpu)? };
         for what in &how.what {
             if *what == What::Data {
                 data::make_photos()?;
@@ -113,6 +115,7 @@ pub fn run(how: &How) -> Outcome {
                 report.rows.push(row);
             }
         }
+        report.peaks.push((threads, bench.gauge.peak));
     }
     if how.write {
         report.write()?;
@@ -169,6 +172,7 @@ struct Contender {
 struct Bench<'a> {
     how: &'a How,
     threads: usize,
+    gauge: Gauge,
 }
 
 impl Bench<'_> {
@@ -185,7 +189,7 @@ impl Bench<'_> {
     }
 
     /// Measures a case in turns.
-    fn measure(&self, case: &Case) -> Result<Row, Anything> {
+    fn measure(&mut self, case: &Case) -> Result<Row, Anything> {
         let mut sides = self.sides(&case.words)?;
         let mut row = Row::new(&case.name, self.threads);
         let mut contenders = Vec::new();
@@ -204,12 +208,13 @@ impl Bench<'_> {
                 }
             }
         }
-        let ids: Vec<u32> = sides.iter().map(Side::id).chain([std::process::id()]).collect();
+        let ids: Vec<u32> = sides.iter().map(Side::id).chain([std::process::id(), self.gauge.id()]).collect();
         let before = Look::at(&ids);
         for round in 0..self.how.rounds() {
             for contender in contenders.iter_mut().filter(|c| !c.dropped) {
-                let turn = sides[contender.side].run(&contender.variant, self.how.seconds(), self.how.cpu)?;
-                contender.turns.push(turn);
+                let mut take = || sides[contender.side].run(&contender.variant, self.how.seconds(), self.how.cpu);
+                // the processor's time, on the other hand, is what others leave of it
+                contender.turns.push(if self.how.cpu { take()? } else { self.gauge.turn(&mut row.turns, take)? });
             }
             if round == 1 {
                 drop_the_slow(&mut contenders, sides.len() - 1);
@@ -223,16 +228,6 @@ impl Bench<'_> {
             row.memory.push((side.name.clone(), side.peak_mb()?));
         }
         Ok(row)
-    }
-
-    /// GFLOP/s of the processor's most multiply-adds: the best turn, for a ceiling is a maximum.
-    fn peak(&self) -> Result<f64, Anything> {
-        let mut side = Side::ours(&std::env::current_exe()?, "ours", self.threads, &["peak".to_owned()])?;
-        let variant = side.variants()?.into_iter().next().unwrap_or_default();
-        let flops = side.prepare(&variant)?.unwrap_or_default();
-        let turns = (0..self.how.rounds()).map(|_| side.run(&variant, self.how.seconds(), self.how.cpu));
-        let best = turns.collect::<Result<Vec<_>, _>>()?.into_iter().fold(f64::INFINITY, f64::min);
-        Ok(flops as f64 / best / 1e9)
     }
 
     /// From the start of a process to the end of its first step, in turns; PyTorch's plain way alone, for the others start later.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::gauge::Turns;
 use super::machine;
 use crate::table::aligned;
 
@@ -20,6 +21,8 @@ pub struct Row {
     pub memory: Vec<(String, Option<f64>)>,
     /// The part of the machine that others used meanwhile.
     pub strangers: Option<f64>,
+    /// How often the contenders were asked.
+    pub turns: Turns,
     /// What a side could not do.
     pub notes: Vec<String>,
 }
@@ -27,7 +30,16 @@ pub struct Row {
 impl Row {
     /// Nothing is known yet.
     pub fn new(name: &str, threads: usize) -> Row {
-        Row { name: name.to_owned(), threads, flops: None, times: vec![], memory: vec![], strangers: None, notes: vec![] }
+        Row {
+            name: name.to_owned(),
+            threads,
+            flops: None,
+            times: vec![],
+            memory: vec![],
+            strangers: None,
+            turns: Turns::default(),
+            notes: vec![],
+        }
     }
 
     /// What a contender took.
@@ -75,7 +87,8 @@ impl Row {
             })
             .collect();
         let ratio = self.ratio().or(self.before().map(|b| b / self.ours())).map_or(String::new(), |r| format!(" → {r:.2}×"));
-        let notes = self.notes.iter().map(|note| format!("\n    {note}")).collect::<String>();
+        let poor = (self.turns.poor > 0).then(|| format!("{} of {} turns without all cores", self.turns.poor, self.turns.taken));
+        let notes = self.notes.iter().chain(&poor).map(|note| format!("\n    {note}")).collect::<String>();
         format!("{} on {} threads, ms: {}{ratio}{notes}", self.name, self.threads, times.join(", "))
     }
 }
@@ -143,8 +156,15 @@ impl Report {
         text.push_str(&format!(
             "\nMedian milliseconds by {clock}; ratio: PyTorch's fastest variant by ours; before: the older build by ours.\n"
         ));
-        text.push_str(&format!("Multiply-add peak, measured: {}.\n", self.peak_text()));
+        text.push_str(&format!("Multiply-add peak, measured: {}. Turns: {}.\n", self.peak_text(), self.turns_text()));
         text
+    }
+
+    /// How many turns there were, and during how many the machine was not all there.
+    fn turns_text(&self) -> String {
+        let sum = |of: fn(&Turns) -> usize| self.rows.iter().map(|row| of(&row.turns)).sum::<usize>();
+        let (taken, again, poor) = (sum(|t| t.taken), sum(|t| t.again), sum(|t| t.poor));
+        format!("{taken}; {again} others were taken again, for the cores gave less than their peak, as they did in {poor} that count")
     }
 
     fn peak_text(&self) -> String {
@@ -172,6 +192,7 @@ impl Report {
             put("peak_mb".into(), row, row.memory_of("ours"));
             put("torch_peak_mb".into(), row, row.memory_of("PyTorch"));
             put("strangers".into(), row, row.strangers);
+            put("turns_without_all_cores".into(), row, Some(row.turns.poor as f64));
         }
         let peaks: Map<String, Value> = self.peaks.iter().map(|(threads, peak)| (threads.to_string(), json!(rounded(*peak)))).collect();
         all.insert("peak_gflops".into(), Value::Object(peaks));
@@ -194,12 +215,13 @@ impl Report {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let row = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
         let mut text = format!(
-            "- On {}, {cores} cores; multiply-add peak, measured: {}\n- nyangtorch {}, compared with {}\n- Times: {}\n\n",
+            "- On {}, {cores} cores; multiply-add peak, measured: {}\n- nyangtorch {}, compared with {}\n- Times: {}\n- Turns: {}\n\n",
             machine::today(),
             self.peak_text(),
             env!("CARGO_PKG_VERSION"),
             version.unwrap_or("nothing"),
             if self.cpu { "the processor's, on one thread, for others used the machine too" } else { "the clock's" },
+            self.turns_text(),
         );
         text.push_str(&row(&HEADING.map(str::to_owned)));
         text.push_str(&row(&[":--", "--:", "--:", "--:", ":--", "--:", "--:", "--:", "--:", "--:", "--:"].map(str::to_owned)));
@@ -214,7 +236,9 @@ Written by `cargo xtask bench … --write`, a section for each processor it ran 
 
 Milliseconds, medians of turns that the sides took one after the other in one run. Ratio: PyTorch's fastest stock variant by
 ours, so above 1 we are faster. MiB: the most memory of our process, and of PyTorch's. Strangers: the part of the machine that other
-programs used meanwhile; where it is more than some percent the row is not to be trusted.
+programs used meanwhile; where it is more than some percent the row is not to be trusted. Turns: a virtual machine's two processors are at
+times two threads of one core; before and after each turn their multiply-add peak is measured, and where it is less than four fifths of the
+best the turn is taken again, ours and PyTorch's alike, three times at most.
 ";
 
 /// The page with this processor's section, at its place if it has one there, and at the end if not.
